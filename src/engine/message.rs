@@ -1,0 +1,165 @@
+//! What the page and the engine's worker say to each other.
+//!
+//! Each message crosses the thread border as one `Uint8Array` of postcard bytes, written by
+//! [`encode`] and read by [`decode`]. Both ends are built from one source, so the format needs no
+//! version of its own.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// Page to engine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToEngine {
+    /// The first message. `pretrained_url` is the absolute URL of the folder that holds
+    /// `NAME.safetensors`; with `gpu` false no GPU is asked for (after a crash, say).
+    Start { pretrained_url: String, gpu: bool },
+    /// Fetch and check the weights of the experiment called `model`.
+    Load { model: String },
+    /// Run a batch. A request replaces an older one of the same `demo` that still waits or runs.
+    Sample(SampleRequest),
+}
+
+/// One batch of one demo.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SampleRequest {
+    /// Which demo asks: an index that the answer carries back.
+    pub demo: u32,
+    /// Counts up with every request of a demo, so that late answers can be told from new ones.
+    pub id: u32,
+    /// The experiment whose target, start and horizon apply and whose weights are used; the
+    /// placeholder policy stands in while these are not loaded.
+    pub model: String,
+    /// Scale on the policy's standard deviation at every step ("temperature"), 0.02 to 5.
+    pub sigma_scale: f64,
+    /// The seed of the batch's random numbers.
+    pub seed: u64,
+    /// Trajectories to draw.
+    pub count: u32,
+    /// Where to run.
+    pub device: DeviceChoice,
+    /// How many trajectories to send back whole, for drawing.
+    pub paths: u32,
+    /// The x-range of histogram and density.
+    pub range: (f64, f64),
+    /// Histogram bins over `range`.
+    pub bins: u32,
+    /// Cells of the exact density over `range`.
+    pub cells: u32,
+}
+
+/// The reader's choice of engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeviceChoice {
+    /// WebGPU where it works, else the CPU.
+    #[default]
+    Auto,
+    Cpu,
+    WebGpu,
+}
+
+/// Where a batch did run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeviceUsed {
+    Cpu,
+    WebGpu,
+}
+
+/// Engine to page.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromEngine {
+    /// The worker runs and takes messages; batches run on the CPU until [`FromEngine::Gpu`].
+    Ready,
+    /// What became of the GPU. Sent once after `Start`, and again if the device is lost.
+    Gpu(GpuStatus),
+    /// What became of a `Load`.
+    Model {
+        model: String,
+        /// The error names the file, what was found and what to do.
+        outcome: Result<(), String>,
+    },
+    /// A finished batch.
+    Batch(BatchResult),
+    /// A batch that could not be run, with the reason.
+    Failed { demo: u32, id: u32, why: String },
+}
+
+/// What became of the GPU.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GpuStatus {
+    /// The GPU agrees with the CPU on a fixed batch and is in use.
+    Running { adapter: String },
+    /// The GPU is not in use, for the reason given: the page runs on the CPU.
+    Unavailable { why: String },
+}
+
+/// What a batch gave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BatchResult {
+    pub demo: u32,
+    pub id: u32,
+    /// Where it ran.
+    pub device: DeviceUsed,
+    /// True when the weights are not there and the placeholder policy was drawn.
+    pub placeholder: bool,
+    /// Trajectories drawn: the count asked for, or fewer when a newer request waited.
+    pub sampled: u32,
+    /// Time in the sampling kernel, transfers included, in milliseconds.
+    pub sampling_ms: f64,
+    /// Time for the exact density and its metrics, in milliseconds.
+    pub density_ms: f64,
+    /// The histogram as a density: per bin, share of all samples over bin width. `bins` values.
+    pub histogram: Vec<f32>,
+    /// Per mode, the share of the samples nearest to it (split at the midpoints).
+    pub sampled_mode_mass: Vec<f64>,
+    /// `paths` whole trajectories, row-major [paths, steps + 1], start included.
+    pub paths: Vec<f32>,
+    /// The model's exact terminal density, averaged over each of `cells` cells.
+    pub density: Vec<f32>,
+    /// Exact total variation to the target, in [0, 1].
+    pub total_variation: f64,
+    /// Exact mass per mode of the model.
+    pub mode_mass: Vec<f64>,
+    /// The model's learned log Z, in nats; none for the placeholder.
+    pub log_z: Option<f64>,
+}
+
+/// The bytes of a message.
+///
+/// # Errors
+/// Never for the types of this module; the caller still gets a `Result`, not a panic.
+pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, postcard::Error> {
+    postcard::to_allocvec(message)
+}
+
+/// The message in `bytes`.
+///
+/// # Errors
+/// When the bytes are not a message of this build.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, postcard::Error> {
+    postcard::from_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_survives_the_crossing_and_rubbish_is_an_error() {
+        let message = ToEngine::Sample(SampleRequest {
+            demo: 3,
+            id: 77,
+            model: "four_mode".into(),
+            sigma_scale: 0.35,
+            seed: u64::MAX - 1,
+            count: 100_000,
+            device: DeviceChoice::WebGpu,
+            paths: 120,
+            range: (-5.0, 13.0),
+            bins: 80,
+            cells: 400,
+        });
+        let bytes = encode(&message).unwrap();
+        assert_eq!(decode::<ToEngine>(&bytes).unwrap(), message);
+        assert!(decode::<ToEngine>(&bytes[..bytes.len() - 1]).is_err());
+        assert!(decode::<FromEngine>(&[99, 1, 2]).is_err());
+    }
+}

@@ -1,0 +1,147 @@
+//! The named experiments: one table that the page, the trainer, the tests and the prose read.
+
+use crate::balance::BackwardLoop;
+use crate::exploration::Exploration;
+use crate::mixture::{Mixture, Mode};
+
+/// One named experiment: a target and the recipe that trains a sampler for it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Experiment {
+    /// The name that files, links and the command line use.
+    pub name: &'static str,
+    /// What a reader sees.
+    pub title: &'static str,
+    /// The target's modes, each a unit-weight Gaussian in the reward.
+    pub modes: &'static [Mode],
+    /// Where every trajectory starts (the state S0).
+    pub start: f64,
+    /// The horizon N: steps in a trajectory.
+    pub steps: usize,
+    /// Training iterations.
+    pub iterations: usize,
+    /// Noise added to the sampling standard deviation.
+    pub exploration: Exploration,
+    /// Which backward terms the loss sums.
+    pub backward_loop: BackwardLoop,
+}
+
+/// Trajectories in a training batch, in every experiment.
+pub const BATCH: usize = 256;
+/// Adam's learning rate for both networks.
+pub const LEARNING_RATE: f64 = 1e-3;
+/// Adam's learning rate for log Z.
+pub const LOG_Z_LEARNING_RATE: f64 = 1e-1;
+/// Neurons in each of the two hidden layers.
+pub const HIDDEN: usize = 64;
+/// The seed of the bundled models.
+pub const DEFAULT_SEED: u64 = 4444;
+
+const NEAR: &[Mode] = &[Mode::new(-1.0, 0.2), Mode::new(1.0, 0.2)];
+const FAR: &[Mode] = &[Mode::new(-3.0, 0.2), Mode::new(3.0, 0.2)];
+const FOUR: &[Mode] = &[
+    Mode::new(-3.0, 0.2),
+    Mode::new(4.0, 0.4),
+    Mode::new(6.0, 1.0),
+    Mode::new(10.0, 0.2),
+];
+const DECAYING: Exploration = Exploration::Linear {
+    from_std: 2.0,
+    to_std: 0.0,
+};
+
+/// The five experiments of the tour, in the order in which the page shows them.
+pub const EXPERIMENTS: [Experiment; 5] = [
+    Experiment {
+        name: "easy_correct",
+        title: "Two near modes",
+        modes: NEAR,
+        start: 0.0,
+        steps: 5,
+        iterations: 5_000,
+        exploration: Exploration::None,
+        backward_loop: BackwardLoop::Correct,
+    },
+    Experiment {
+        name: "easy_buggy",
+        title: "Two near modes, one loop index wrong",
+        modes: NEAR,
+        start: 0.0,
+        steps: 5,
+        iterations: 5_000,
+        exploration: Exploration::None,
+        backward_loop: BackwardLoop::CountsForced,
+    },
+    Experiment {
+        name: "hard_on_policy",
+        title: "Two far modes, on-policy",
+        modes: FAR,
+        start: 0.0,
+        steps: 5,
+        iterations: 5_000,
+        exploration: Exploration::None,
+        backward_loop: BackwardLoop::Correct,
+    },
+    Experiment {
+        name: "hard_off_policy",
+        title: "Two far modes, off-policy",
+        modes: FAR,
+        start: 0.0,
+        steps: 5,
+        iterations: 5_000,
+        exploration: DECAYING,
+        backward_loop: BackwardLoop::Correct,
+    },
+    Experiment {
+        name: "four_mode",
+        title: "Four modes",
+        modes: FOUR,
+        start: 0.0,
+        steps: 5,
+        iterations: 10_000,
+        exploration: DECAYING,
+        backward_loop: BackwardLoop::Correct,
+    },
+];
+
+impl Experiment {
+    /// The experiment called `name`, if there is one.
+    pub fn named(name: &str) -> Option<&'static Experiment> {
+        EXPERIMENTS.iter().find(|e| e.name == name)
+    }
+
+    /// The target mixture.
+    pub fn target(&self) -> Mixture {
+        Mixture::new(self.modes.to_vec())
+    }
+
+    /// The part of the x-axis that plots of this experiment show: every mode and the start, with
+    /// four standard deviations and a little air around them.
+    pub fn plot_range(&self) -> (f64, f64) {
+        let (lo, hi) = self
+            .modes
+            .iter()
+            .fold((self.start, self.start), |(lo, hi), m| {
+                let reach = 4.0 * m.var.sqrt();
+                (lo.min(m.mean - reach), hi.max(m.mean + reach))
+            });
+        let air = 0.08 * (hi - lo);
+        (lo - air, hi + air)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_found() {
+        for experiment in &EXPERIMENTS {
+            assert_eq!(Experiment::named(experiment.name), Some(experiment));
+        }
+        let mut names: Vec<_> = EXPERIMENTS.iter().map(|e| e.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), EXPERIMENTS.len());
+        assert_eq!(Experiment::named("nine_mode"), None);
+    }
+}

@@ -1,0 +1,25 @@
+//! Continuous GFlowNets on one-dimensional mixtures: sampling, exact scores, training and a
+//! page that shows them.
+//!
+//! The rooms and what each must not know are drawn in `ARCHITECTURE.md`. In short, arrows point
+//! one way: the page knows the engine's messages, the engine knows the mathematics, and the
+//! mathematics knows nothing: no file, no clock, no DOM, no thread, no global random state.
+
+pub mod balance;
+pub mod density;
+pub mod divergence;
+pub mod experiment;
+pub mod exploration;
+pub mod mixture;
+pub mod noise;
+pub mod policy;
+pub mod rollout;
+
+pub mod engine;
+pub mod weights;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub mod train;
+
+#[cfg(target_arch = "wasm32")]
+pub mod page;

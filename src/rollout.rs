@@ -1,0 +1,110 @@
+//! Rollouts: trajectories drawn from a forward policy. The plain formula, one trajectory after
+//! the other; the engine's kernels are faster and are tested against this.
+
+use crate::noise::Noise;
+use crate::policy::{Policy, constant};
+use num_traits::Float;
+
+/// How trajectories are drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rollout {
+    /// The state S0 in which every trajectory starts.
+    pub start: f64,
+    /// The horizon N.
+    pub steps: usize,
+    /// Scale on the policy's standard deviation.
+    pub sigma_scale: f64,
+    /// Added to the scaled standard deviation (exploration), in units of x.
+    pub extra_std: f64,
+    /// The seed of the noise.
+    pub seed: u64,
+    /// The number of the first trajectory: batches that follow each other share one stream.
+    pub first: u32,
+}
+
+/// Trajectories of equal length.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trajectories<F> {
+    /// The horizon N.
+    pub steps: usize,
+    /// Row-major [count, N + 1]: x_0, ..., x_N of each trajectory.
+    pub states: Vec<F>,
+}
+
+impl<F: Float> Trajectories<F> {
+    /// The trajectories, each as its N + 1 states.
+    pub fn iter(&self) -> impl Iterator<Item = &[F]> {
+        self.states.chunks_exact(self.steps + 1)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.states.len() / (self.steps + 1)
+    }
+
+    /// The terminal states x_N.
+    pub fn terminals(&self) -> impl Iterator<Item = F> {
+        self.iter().map(|states| states[states.len() - 1])
+    }
+}
+
+impl Rollout {
+    /// Draws `count` trajectories.
+    pub fn draw<F: Float>(&self, policy: &Policy<F>, count: usize) -> Trajectories<F> {
+        let noise = Noise::new(self.seed);
+        let mut states = Vec::with_capacity(count * (self.steps + 1));
+        for trajectory in 0..count as u32 {
+            let mut x = constant::<F>(self.start);
+            states.push(x);
+            for step in 0..self.steps {
+                let law = policy.evaluate(x, constant(step as f64));
+                let std = law.std * constant(self.sigma_scale) + constant(self.extra_std);
+                let z = noise.normal(self.first.wrapping_add(trajectory), step as u32);
+                x = x + law.mean + std * constant(f64::from(z));
+                states.push(x);
+            }
+        }
+        Trajectories {
+            steps: self.steps,
+            states,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::noise::ThreefryRng;
+
+    const ROLLOUT: Rollout = Rollout {
+        start: 0.0,
+        steps: 5,
+        sigma_scale: 1.0,
+        extra_std: 0.0,
+        seed: 5,
+        first: 0,
+    };
+
+    #[test]
+    fn batches_that_follow_each_other_are_one_long_batch() {
+        let policy = Policy::<f64>::init(16, &mut ThreefryRng::new(2, 0));
+        let whole = ROLLOUT.draw(&policy, 12);
+        let head = ROLLOUT.draw(&policy, 5);
+        let tail = Rollout {
+            first: 5,
+            ..ROLLOUT
+        }
+        .draw(&policy, 7);
+        assert_eq!(whole.states, [head.states, tail.states].concat());
+    }
+
+    #[test]
+    fn precision_changes_rounding_and_nothing_else() {
+        let policy = Policy::<f64>::init(64, &mut ThreefryRng::new(3, 0));
+        let double = ROLLOUT.draw(&policy, 200);
+        let single = ROLLOUT.draw(&policy.cast::<f32>(), 200);
+        for (a, b) in double.states.iter().zip(&single.states) {
+            assert!((a - f64::from(*b)).abs() < 1e-4);
+        }
+    }
+}
