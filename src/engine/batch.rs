@@ -324,7 +324,10 @@ mod tests {
             let width = ((hi - lo) / histogram.len() as f64) as f32;
             let share = density * width;
             let five_sigma = 5.0 * (share * (1.0 - share) / 20_000.0).sqrt() / width;
-            assert!((bin - density).abs() <= five_sigma + 1e-4, "{bin} {density}");
+            assert!(
+                (bin - density).abs() <= five_sigma + 1e-4,
+                "{bin} {density}"
+            );
         }
         for (sampled, exact) in tally.mode_mass().iter().zip(&exact.mode_mass) {
             assert!((sampled - exact).abs() < 5.0 * (0.25f64 / 20_000.0).sqrt());

@@ -59,7 +59,7 @@ impl<W> Schedule<W> {
 
     /// Hands out the work whose turn it is; it stays in hand until [`Schedule::put_back`] or
     /// [`Schedule::finish`]. `None` when there is nothing to do.
-    pub fn next(&mut self) -> Option<Next<W>> {
+    pub fn take(&mut self) -> Option<Next<W>> {
         let turn = self.turns.front_mut()?;
         let work = turn.work.take().map(Next::Continue);
         work.or_else(|| turn.waiting.take().map(Next::Begin))
@@ -124,7 +124,11 @@ impl Pace {
         let ideal = f64::from(drawn) * Self::TARGET_MS / ms.max(0.01);
         let chunk = f64::from(self.chunk);
         // A chunk smaller than asked for says nothing about a larger one.
-        let largest = if drawn < self.chunk { chunk } else { 2.0 * chunk };
+        let largest = if drawn < self.chunk {
+            chunk
+        } else {
+            2.0 * chunk
+        };
         let next = ideal.clamp(0.5 * chunk, largest) as u32;
         self.chunk = next.clamp(Self::SMALLEST, Self::LARGEST);
     }
@@ -152,7 +156,7 @@ mod tests {
     }
 
     fn begun(schedule: &mut Schedule<&'static str>) -> (u32, u32) {
-        match schedule.next() {
+        match schedule.take() {
             Some(Next::Begin(request)) => (request.demo, request.id),
             other => panic!("expected a batch to begin, got {other:?}"),
         }
@@ -169,7 +173,7 @@ mod tests {
         schedule.finish();
         assert_eq!(begun(&mut schedule), (2, 1));
         schedule.finish();
-        assert_eq!(schedule.next(), None);
+        assert_eq!(schedule.take(), None);
     }
 
     #[test]
@@ -181,11 +185,11 @@ mod tests {
         schedule.put_back("one");
         assert_eq!(begun(&mut schedule), (2, 1));
         schedule.put_back("two");
-        assert_eq!(schedule.next(), Some(Next::Continue("one")));
+        assert_eq!(schedule.take(), Some(Next::Continue("one")));
         schedule.finish();
-        assert_eq!(schedule.next(), Some(Next::Continue("two")));
+        assert_eq!(schedule.take(), Some(Next::Continue("two")));
         schedule.finish();
-        assert_eq!(schedule.next(), None);
+        assert_eq!(schedule.take(), None);
     }
 
     #[test]
@@ -213,7 +217,7 @@ mod tests {
         assert_eq!(begun(&mut schedule), (1, 1));
         schedule.put_back("one");
         schedule.submit(request(1, 2));
-        assert_eq!(schedule.next(), Some(Next::Continue("one")));
+        assert_eq!(schedule.take(), Some(Next::Continue("one")));
         assert!(schedule.enough(WORTH_SHOWING, 10_000));
         schedule.finish();
         assert_eq!(begun(&mut schedule), (1, 2));

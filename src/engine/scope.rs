@@ -45,9 +45,10 @@ extern "C" {
 
 /// Calls `handler` with the data of every message from the page, for as long as the worker runs.
 pub fn on_message(handler: impl Fn(JsValue) + 'static) {
-    let handler = Closure::<dyn Fn(web_sys::MessageEvent)>::new(
-        move |event: web_sys::MessageEvent| handler(event.data()),
-    );
+    let handler =
+        Closure::<dyn Fn(web_sys::MessageEvent)>::new(move |event: web_sys::MessageEvent| {
+            handler(event.data())
+        });
     SCOPE.with(|scope| scope.set_onmessage(handler.as_ref().unchecked_ref()));
     // The worker's end is this closure's end.
     handler.forget();

@@ -205,7 +205,7 @@ impl Worker {
     /// Draws until there is nothing left to draw.
     async fn draw(&self) {
         loop {
-            let next = self.0.borrow_mut().schedule.next();
+            let next = self.0.borrow_mut().schedule.take();
             let job = match next {
                 None => break,
                 Some(Next::Continue(job)) => Ok(job),
@@ -296,10 +296,9 @@ impl Worker {
         let begin = scope::now_ms();
         let policy = job.model.on(&gpu);
         let rollout = job.plan.rollout(drawn);
-        let trajectories =
-            scope::within(GPU_LIMIT_MS, gpu.draw(&policy, &rollout, count as usize))
-                .await
-                .ok_or("the GPU did not answer in time")??;
+        let trajectories = scope::within(GPU_LIMIT_MS, gpu.draw(&policy, &rollout, count as usize))
+            .await
+            .ok_or("the GPU did not answer in time")??;
         let ms = scope::now_ms() - begin;
         self.0.borrow_mut().gpu_pace.learn(count, ms);
         job.sampling_ms += ms;
