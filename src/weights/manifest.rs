@@ -4,6 +4,7 @@ use crate::balance::BackwardLoop;
 use crate::divergence::Metrics;
 use crate::exploration::Exploration;
 use crate::mixture::Mode;
+use crate::weights::WeightsError;
 use serde::{Deserialize, Serialize};
 
 /// The only manifest format so far.
@@ -101,4 +102,211 @@ pub struct SeedResult {
     pub kl_target_model: f64,
     /// Exact mass per mode of the model.
     pub mode_mass: Vec<f64>,
+}
+
+/// Reads a manifest. `file` is the name that errors give.
+///
+/// # Errors
+/// When the text is not the JSON of this format, or a model's fields contradict each other.
+pub fn parse(file: &str, text: &str) -> Result<Manifest, WeightsError> {
+    // The format first: a manifest of another format may lack fields of this one, and the reader
+    // should hear of the format and not of a field.
+    #[derive(Deserialize)]
+    struct Header {
+        format: u64,
+    }
+    let not_manifest = |error: serde_json::Error| WeightsError::NotManifest {
+        file: file.into(),
+        why: error.to_string(),
+    };
+    let Header { format } = serde_json::from_str(text).map_err(not_manifest)?;
+    if format != u64::from(FORMAT) {
+        return Err(WeightsError::Format {
+            file: file.into(),
+            found: format,
+            expected: FORMAT,
+        });
+    }
+    let manifest: Manifest = serde_json::from_str(text).map_err(not_manifest)?;
+    for (index, entry) in manifest.models.iter().enumerate() {
+        entry.check(file)?;
+        if manifest.models[..index]
+            .iter()
+            .any(|m| m.name == entry.name)
+        {
+            return Err(entry.field(file, "name", "a second entry", "one entry a model"));
+        }
+    }
+    Ok(manifest)
+}
+
+/// The text of a manifest: JSON, indented, with a newline at the end.
+///
+/// # Errors
+/// Never for finite numbers; the caller still gets a `Result`, not a panic.
+pub fn to_json(manifest: &Manifest) -> Result<String, serde_json::Error> {
+    Ok(serde_json::to_string_pretty(manifest)? + "\n")
+}
+
+impl ModelEntry {
+    fn field(
+        &self,
+        file: &str,
+        field: &'static str,
+        found: impl ToString,
+        expected: impl ToString,
+    ) -> WeightsError {
+        WeightsError::Field {
+            file: file.into(),
+            model: self.name.clone(),
+            field,
+            found: found.to_string(),
+            expected: expected.to_string(),
+        }
+    }
+
+    fn check(&self, file: &str) -> Result<(), WeightsError> {
+        // The name becomes part of a path, here and in links.
+        if self.file != format!("{}.safetensors", self.name) || self.name.contains(['/', '\\']) {
+            let expected = "the model's name with .safetensors";
+            return Err(self.field(file, "file", format!("`{}`", self.file), expected));
+        }
+        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if self.sha256.len() != 64 || !self.sha256.bytes().all(hex) {
+            let expected = "64 lower-case hexadecimal digits";
+            return Err(self.field(file, "sha256", format!("`{}`", self.sha256), expected));
+        }
+        let modes = self.recipe.modes.len();
+        let masses = self.ensemble.iter().map(|seed| &seed.mode_mass);
+        for mass in masses.chain([&self.mode_mass, &self.target_mode_mass]) {
+            if mass.len() != modes {
+                let found = format!("{} numbers", mass.len());
+                return Err(self.field(
+                    file,
+                    "mode_mass",
+                    found,
+                    format!("one per mode ({modes})"),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let entry = ModelEntry {
+            name: "two".into(),
+            file: "two.safetensors".into(),
+            sha256: "0f".repeat(32),
+            recipe: Recipe {
+                modes: vec![Mode::new(-1.0, 0.2), Mode::new(1.0, 0.2)],
+                start: 0.0,
+                steps: 5,
+                iterations: 10,
+                batch: 256,
+                hidden: 64,
+                learning_rate: 1e-3,
+                log_z_learning_rate: 1e-1,
+                exploration: Exploration::Linear {
+                    from_std: 2.0,
+                    to_std: 0.0,
+                },
+                backward_loop: BackwardLoop::CountsForced,
+            },
+            seed: u64::MAX,
+            final_loss: 0.125,
+            log_z: 0.6,
+            log_z_true: std::f64::consts::LN_2,
+            curve: vec![CurvePoint {
+                iteration: 10,
+                loss: 0.125,
+                log_z: 0.6,
+            }],
+            metrics: Metrics {
+                total_variation: 0.1,
+                kl_target_model: 0.2,
+                kl_model_target: 0.3,
+                jensen_shannon: 0.05,
+                wasserstein_1: 0.4,
+                mean: -0.01,
+                std: 1.1,
+            },
+            mode_mass: vec![0.4, 0.6],
+            target_mode_mass: vec![0.5, 0.5],
+            ensemble: Vec::new(),
+        };
+        Manifest {
+            format: FORMAT,
+            models: vec![entry],
+        }
+    }
+
+    fn check(change: impl FnOnce(&mut ModelEntry), message: &str) {
+        let mut manifest = manifest();
+        change(&mut manifest.models[0]);
+        let error = parse("m.json", &to_json(&manifest).unwrap()).unwrap_err();
+        assert_eq!(error.to_string(), message);
+    }
+
+    #[test]
+    fn a_manifest_survives() {
+        let manifest = manifest();
+        assert_eq!(
+            parse("m.json", &to_json(&manifest).unwrap()).unwrap(),
+            manifest
+        );
+    }
+
+    #[test]
+    fn a_later_format_is_named_before_its_fields_are_read() {
+        assert_eq!(
+            parse("m.json", r#"{"format": 2, "networks": []}"#)
+                .unwrap_err()
+                .to_string(),
+            "m.json has format 2, and this build reads format 1: \
+             use the build it came with, or retrain"
+        );
+    }
+
+    #[test]
+    fn rubbish_is_refused() {
+        for text in ["", "<!doctype html>", "{}", r#"{"format": 1}"#] {
+            let error = parse("m.json", text).unwrap_err();
+            assert!(matches!(error, WeightsError::NotManifest { .. }), "{text}");
+        }
+    }
+
+    #[test]
+    fn fields_that_cannot_be_are_named() {
+        check(
+            |entry| entry.file = "../two.safetensors".into(),
+            "m.json: model `two` has `../two.safetensors` in `file`, \
+             where the model's name with .safetensors belongs; retrain",
+        );
+        check(
+            |entry| entry.sha256.truncate(63),
+            &format!(
+                "m.json: model `two` has `{}` in `sha256`, \
+                 where 64 lower-case hexadecimal digits belongs; retrain",
+                &"0f".repeat(32)[..63]
+            ),
+        );
+        check(
+            |entry| entry.mode_mass.push(0.0),
+            "m.json: model `two` has 3 numbers in `mode_mass`, \
+             where one per mode (2) belongs; retrain",
+        );
+    }
+
+    #[test]
+    fn a_model_listed_twice_is_refused() {
+        let mut manifest = manifest();
+        manifest.models.push(manifest.models[0].clone());
+        let error = parse("m.json", &to_json(&manifest).unwrap()).unwrap_err();
+        assert!(matches!(error, WeightsError::Field { field: "name", .. }));
+    }
 }

@@ -1,3 +1,379 @@
 //! Trained models on disk and on the wire: safetensors and the manifest, in and out, checked.
+//!
+//! This room reads and writes bytes; whoever owns the disk or the network brings them.
 
 pub mod manifest;
+
+use crate::experiment::HIDDEN;
+use crate::policy::Policy;
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+
+/// A trained model: what a `.safetensors` file holds.
+///
+/// The tensors are named like the state dict of a PyTorch module with two
+/// `Sequential(Linear, ELU, Linear, ELU, Linear)` children: `forward.0.weight` [64, 2],
+/// `forward.0.bias` [64], `forward.2.weight` [64, 64], `forward.2.bias` [64], `forward.4.weight`
+/// [2, 64], `forward.4.bias` [2], the same under `backward.`, and `log_z` [1]; all F32,
+/// little-endian, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// The forward policy, which samples.
+    pub forward: Policy<f32>,
+    /// The backward policy, which only training needs.
+    pub backward: Policy<f32>,
+    /// The learned log Z, in nats.
+    pub log_z: f32,
+    /// What the file says of itself: the recipe (JSON), the seed, the experiment's name.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// What can be wrong with a weights file or a manifest.
+///
+/// ```
+/// use gflownet_tour::weights::{WeightsError, parse};
+/// let error = parse("four_mode.safetensors", b"<!doctype html>").unwrap_err();
+/// assert!(matches!(error, WeightsError::NotSafetensors { .. }));
+/// assert!(error.to_string().starts_with("four_mode.safetensors is not a safetensors file"));
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WeightsError {
+    /// The bytes end before, or go on after, the end that the header gives.
+    #[error(
+        "{file} holds {found} bytes, which is not the length its header gives: \
+         it was cut short or damaged on the way; fetch it again or retrain"
+    )]
+    Truncated { file: String, found: usize },
+    /// The bytes are something else, a "not found" page for example.
+    #[error(
+        "{file} is not a safetensors file ({why}): check that the server sends the file itself"
+    )]
+    NotSafetensors { file: String, why: String },
+    /// A tensor of the policy is not there.
+    #[error("{file} has no tensor `{tensor}`: it is not a model of this tour; retrain it")]
+    MissingTensor { file: String, tensor: String },
+    /// A tensor has another shape than the policy's.
+    #[error("{file}: tensor `{tensor}` has shape {found:?} instead of {expected:?}; retrain it")]
+    Shape {
+        file: String,
+        tensor: String,
+        found: Vec<usize>,
+        expected: Vec<usize>,
+    },
+    /// A tensor holds numbers of another kind.
+    #[error("{file}: tensor `{tensor}` holds {found} instead of F32; save it as float32")]
+    Dtype {
+        file: String,
+        tensor: String,
+        found: String,
+    },
+    /// A weight is NaN or infinite.
+    #[error("{file}: tensor `{tensor}` holds {found} at index {index}; retrain the model")]
+    NotFinite {
+        file: String,
+        tensor: String,
+        index: usize,
+        found: f32,
+    },
+    /// The manifest was written by another version of the trainer.
+    #[error(
+        "{file} has format {found}, and this build reads format {expected}: \
+         use the build it came with, or retrain"
+    )]
+    Format {
+        file: String,
+        found: u64,
+        expected: u32,
+    },
+    /// The manifest is not the JSON that it should be.
+    #[error("{file} is not a manifest ({why}); retrain, or take the file from the repository")]
+    NotManifest { file: String, why: String },
+    /// A field of the manifest contradicts another or cannot be.
+    #[error("{file}: model `{model}` has {found} in `{field}`, where {expected} belongs; retrain")]
+    Field {
+        file: String,
+        model: String,
+        field: &'static str,
+        found: String,
+        expected: String,
+    },
+}
+
+/// The state dict's names for the parts of a policy, in the order of [`Policy::LAYOUT`].
+const PARTS: [&str; 6] = [
+    "0.weight", "0.bias", "2.weight", "2.bias", "4.weight", "4.bias",
+];
+const LOG_Z: &str = "log_z";
+
+/// The shapes of the parts as a state dict has them: a bias is a vector.
+fn part_shapes() -> [Vec<usize>; 6] {
+    Policy::<f32>::shapes(HIDDEN).map(|[out, input]| match input {
+        0 => vec![out],
+        _ => vec![out, input],
+    })
+}
+
+/// Reads a model. `file` is the name that errors give; tensors that the tour does not know are
+/// left alone.
+///
+/// # Errors
+/// When the bytes are not a whole safetensors file, or a tensor is missing, of the wrong shape or
+/// kind, or holds a value that is not finite.
+pub fn parse(file: &str, bytes: &[u8]) -> Result<Model, WeightsError> {
+    let tensors = SafeTensors::deserialize(bytes).map_err(|error| damaged(file, bytes, &error))?;
+    let policy = |prefix: &str| {
+        let mut parameters = Vec::with_capacity(Policy::<f32>::parameter_count(HIDDEN));
+        for (part, shape) in PARTS.iter().zip(part_shapes()) {
+            parameters.extend(read(file, &tensors, &format!("{prefix}.{part}"), &shape)?);
+        }
+        Policy::new(HIDDEN, parameters).ok_or_else(|| WeightsError::NotSafetensors {
+            file: file.into(),
+            why: "its tensors do not fill the policy".into(),
+        })
+    };
+    let (_, header) =
+        SafeTensors::read_metadata(bytes).map_err(|error| damaged(file, bytes, &error))?;
+    Ok(Model {
+        forward: policy("forward")?,
+        backward: policy("backward")?,
+        log_z: read(file, &tensors, LOG_Z, &[1])?[0],
+        metadata: header.metadata().clone().into_iter().flatten().collect(),
+    })
+}
+
+fn damaged(file: &str, bytes: &[u8], error: &SafeTensorError) -> WeightsError {
+    // A header length beyond the file means a cut file when the header at least begins as one.
+    let begins_well = bytes.get(8).is_none_or(|&b| b == b'{');
+    match error {
+        SafeTensorError::HeaderTooSmall
+        | SafeTensorError::InvalidHeaderLength
+        | SafeTensorError::MetadataIncompleteBuffer
+            if begins_well =>
+        {
+            WeightsError::Truncated {
+                file: file.into(),
+                found: bytes.len(),
+            }
+        }
+        _ => WeightsError::NotSafetensors {
+            file: file.into(),
+            why: error.to_string(),
+        },
+    }
+}
+
+fn read(
+    file: &str,
+    tensors: &SafeTensors,
+    name: &str,
+    expected: &[usize],
+) -> Result<Vec<f32>, WeightsError> {
+    let tensor = tensors
+        .tensor(name)
+        .map_err(|_| WeightsError::MissingTensor {
+            file: file.into(),
+            tensor: name.into(),
+        })?;
+    if tensor.dtype() != Dtype::F32 {
+        return Err(WeightsError::Dtype {
+            file: file.into(),
+            tensor: name.into(),
+            found: tensor.dtype().to_string(),
+        });
+    }
+    if tensor.shape() != expected {
+        return Err(WeightsError::Shape {
+            file: file.into(),
+            tensor: name.into(),
+            found: tensor.shape().to_vec(),
+            expected: expected.to_vec(),
+        });
+    }
+    let (words, _) = tensor.data().as_chunks::<4>();
+    let values: Vec<f32> = words.iter().map(|&word| f32::from_le_bytes(word)).collect();
+    match values.iter().position(|v| !v.is_finite()) {
+        Some(index) => Err(WeightsError::NotFinite {
+            file: file.into(),
+            tensor: name.into(),
+            index,
+            found: values[index],
+        }),
+        None => Ok(values),
+    }
+}
+
+/// The bytes of a model's safetensors file.
+///
+/// The header is written here and not by the safetensors crate, whose metadata is a `HashMap`:
+/// its order changes from run to run, and the same training must give the same bytes.
+pub fn serialize(model: &Model) -> Vec<u8> {
+    let shapes = part_shapes();
+    let log_z = [model.log_z];
+    let mut tensors: Vec<(String, Vec<usize>, &[f32])> = Vec::new();
+    for (prefix, policy) in [("backward", &model.backward), ("forward", &model.forward)] {
+        for ((part, shape), values) in PARTS.iter().zip(&shapes).zip(policy.parts()) {
+            tensors.push((format!("{prefix}.{part}"), shape.clone(), values));
+        }
+    }
+    tensors.push((LOG_Z.into(), vec![1], &log_z));
+
+    let mut entries = serde_json::Map::new();
+    entries.insert("__metadata__".into(), json!(model.metadata));
+    let mut data = Vec::new();
+    for (name, shape, values) in tensors {
+        let begin = data.len();
+        data.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+        entries.insert(
+            name,
+            json!({ "dtype": "F32", "shape": shape, "data_offsets": [begin, data.len()] }),
+        );
+    }
+    let mut header = serde_json::Value::Object(entries).to_string().into_bytes();
+    // The data start on a multiple of eight bytes, as the crate's own files do.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header);
+    bytes.extend(data);
+    bytes
+}
+
+/// The SHA-256 of `bytes` in lower-case hexadecimal, as the manifest gives it.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::noise::ThreefryRng;
+    use safetensors::tensor::TensorView;
+
+    fn model() -> Model {
+        Model {
+            forward: Policy::init(HIDDEN, &mut ThreefryRng::new(1, 0)),
+            backward: Policy::init(HIDDEN, &mut ThreefryRng::new(1, 1)),
+            log_z: 0.625,
+            metadata: ["name", "recipe", "seed"]
+                .map(|key| (key.to_owned(), format!("the \"{key}\"")))
+                .into(),
+        }
+    }
+
+    /// The file of [`model`] with one tensor replaced, or removed where there is none.
+    fn with_tensor(name: &str, tensor: Option<(Dtype, Vec<usize>, Vec<u8>)>) -> Vec<u8> {
+        let bytes = serialize(&model());
+        let parsed = SafeTensors::deserialize(&bytes).unwrap();
+        let mut tensors: BTreeMap<String, TensorView> = parsed.tensors().into_iter().collect();
+        tensors.remove(name).unwrap();
+        if let Some((dtype, shape, data)) = &tensor {
+            let view = TensorView::new(*dtype, shape.clone(), data).unwrap();
+            tensors.insert(name.into(), view);
+        }
+        safetensors::serialize(tensors, None).unwrap()
+    }
+
+    fn check(bytes: &[u8], message: &str) {
+        assert_eq!(
+            parse("m.safetensors", bytes).unwrap_err().to_string(),
+            message
+        );
+    }
+
+    #[test]
+    fn a_model_survives_and_the_same_model_gives_the_same_bytes() {
+        let bytes = serialize(&model());
+        assert_eq!(parse("m.safetensors", &bytes).unwrap(), model());
+        assert_eq!(serialize(&model()), bytes);
+    }
+
+    #[test]
+    fn the_safetensors_crate_finds_every_tensor_where_pytorch_would() {
+        let bytes = serialize(&model());
+        let parsed = SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(parsed.len(), 13);
+        let weight = parsed.tensor("backward.2.weight").unwrap();
+        assert_eq!(weight.shape(), [64, 64]);
+        let first = f32::from_le_bytes(weight.data()[..4].try_into().unwrap());
+        assert_eq!(first, model().backward.parts()[2][0]);
+    }
+
+    #[test]
+    fn a_cut_file_is_told_from_another_file() {
+        let bytes = serialize(&model());
+        for length in [0, 5, 8, 100, 2_000, bytes.len() - 1] {
+            let error = parse("m.safetensors", &bytes[..length]).unwrap_err();
+            assert!(
+                matches!(error, WeightsError::Truncated { found, .. } if found == length),
+                "{length}: {error}"
+            );
+        }
+        let longer = [bytes.as_slice(), &[0]].concat();
+        assert!(matches!(
+            parse("m.safetensors", &longer),
+            Err(WeightsError::Truncated { .. })
+        ));
+        check(
+            b"<!doctype html><title>404</title>",
+            "m.safetensors is not a safetensors file (header too large): \
+             check that the server sends the file itself",
+        );
+    }
+
+    #[test]
+    fn a_missing_tensor_is_named() {
+        check(
+            &with_tensor("forward.2.bias", None),
+            "m.safetensors has no tensor `forward.2.bias`: \
+             it is not a model of this tour; retrain it",
+        );
+    }
+
+    #[test]
+    fn a_wrong_shape_is_named() {
+        check(
+            &with_tensor(
+                "backward.4.weight",
+                Some((Dtype::F32, vec![64, 2], vec![0; 512])),
+            ),
+            "m.safetensors: tensor `backward.4.weight` has shape [64, 2] instead of [2, 64]; \
+             retrain it",
+        );
+    }
+
+    #[test]
+    fn a_wrong_dtype_is_named() {
+        check(
+            &with_tensor("log_z", Some((Dtype::F64, vec![1], vec![0; 8]))),
+            "m.safetensors: tensor `log_z` holds F64 instead of F32; save it as float32",
+        );
+    }
+
+    #[test]
+    fn a_value_that_is_not_finite_is_named() {
+        for (value, text) in [(f32::NAN, "NaN"), (f32::NEG_INFINITY, "-inf")] {
+            let mut data = vec![0; 256];
+            data[12..16].copy_from_slice(&value.to_le_bytes());
+            check(
+                &with_tensor("forward.0.bias", Some((Dtype::F32, vec![64], data))),
+                &format!(
+                    "m.safetensors: tensor `forward.0.bias` holds {text} at index 3; \
+                     retrain the model"
+                ),
+            );
+        }
+    }
+
+    #[test]
+    fn sha256_of_abc_is_the_standards_example() {
+        assert_eq!(
+            sha256(b"abc"),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+}
