@@ -3,16 +3,15 @@
 //! The protocol is JSON over one WebSocket, and the tests need few of its commands: a client of
 //! our own compiles in a second and sees the worker's console as well as the page's.
 
+use crate::socket::Socket;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::fs;
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-use tungstenite::{Message, WebSocket};
 
 /// Two browsers at once slow each other down until waits end too early.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -29,7 +28,7 @@ pub enum Gpu {
 /// A browser with one tab; it ends when dropped.
 pub struct Chrome {
     process: Child,
-    socket: WebSocket<TcpStream>,
+    socket: Socket,
     /// The tab's protocol session.
     session: String,
     last_id: u64,
@@ -80,21 +79,17 @@ impl Chrome {
         // Chrome writes its port and path to this file once it listens.
         let port_file = profile.path().join("DevToolsActivePort");
         let deadline = Instant::now() + Duration::from_secs(60);
-        let (port, path) = loop {
+        let socket = loop {
             let written = fs::read_to_string(&port_file).unwrap_or_default();
-            if let Some((port, path)) = written.split_once('\n') {
-                break (port.trim().to_owned(), path.trim().to_owned());
+            if let Some((port, path)) = written.split_once('\n')
+                && let Ok(port) = port.parse()
+            {
+                break Socket::connect(port, path.trim(), Duration::from_secs(120))
+                    .expect("Chrome listens");
             }
             assert!(Instant::now() < deadline, "Chrome did not start in 60 s");
             sleep(Duration::from_millis(20));
         };
-        let address = format!("127.0.0.1:{port}");
-        let stream = TcpStream::connect(&address).expect("Chrome listens");
-        stream
-            .set_read_timeout(Some(Duration::from_secs(120)))
-            .expect("a timeout above zero");
-        let (socket, _) = tungstenite::client(format!("ws://{address}{path}"), stream)
-            .expect("Chrome speaks WebSocket");
 
         let mut chrome = Chrome {
             process,
@@ -268,17 +263,17 @@ impl Chrome {
             command["sessionId"] = session.into();
         }
         self.socket
-            .send(Message::text(command.to_string()))
+            .send(&command.to_string())
             .expect("Chrome still listens");
         self.last_id
     }
 
     /// Read one message: an answer is returned, an event is dealt with.
     fn receive(&mut self) -> Option<Value> {
-        let message = self.socket.read().expect("Chrome answers within 2 minutes");
-        let Message::Text(message) = message else {
-            return None;
-        };
+        let message = self
+            .socket
+            .receive()
+            .expect("Chrome answers within 2 minutes");
         let message: Value = serde_json::from_str(&message).expect("Chrome speaks JSON");
         if message.get("id").is_some() {
             return Some(message);

@@ -6,6 +6,7 @@
 
 mod chrome;
 mod site;
+mod socket;
 
 use chrome::{Chrome, Gpu};
 use gflownet_tour::experiment::EXPERIMENTS;
