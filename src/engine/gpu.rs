@@ -1,1 +1,390 @@
-//! In progress.
+//! The GPU kernel: every step of a trajectory in one thread, on the runtime of burn-wgpu (WebGPU
+//! in a browser, Vulkan and its like elsewhere).
+//!
+//! One launch draws a whole batch: the weights lie in one read-only buffer, the two hidden layers
+//! never leave the thread, and only the states are written. Its twin on the CPU is
+//! [`crate::engine::cpu`]; [`Gpu::self_test`] holds the one against the other before a reader
+//! sees a number, because a browser that rejects a kernel reports nothing: the read then returns
+//! whatever the buffer held.
+
+use crate::noise::{CENTRAL, Noise, TAIL, ThreefryRng};
+use crate::policy::{MAX_STD, MIN_STD, Policy};
+use crate::rollout::{Rollout, Trajectories};
+use burn_wgpu::graphics::AutoGraphicsApi;
+use burn_wgpu::{RuntimeOptions, WgpuDevice, WgpuSetup, try_init_setup_async};
+use cubecl::client::Client;
+use cubecl::prelude::*;
+use cubecl::server::Handle;
+use std::sync::{Arc, OnceLock};
+
+/// Threads in a workgroup. Every WebGPU device takes 256; 64 leaves each thread the registers
+/// that a hidden layer of 64 neurons wants.
+const WORKGROUP: u32 = 64;
+
+/// The largest difference to the CPU's states, in units of x, that the self-test forgives.
+/// Rounding alone stays some fifty times below it; a wrong kernel is wrong by tenths.
+pub const SELF_TEST_TOLERANCE: f32 = 1e-3;
+
+/// A GPU that is ready to draw. At most one can be started in a process (or worker).
+pub struct Gpu {
+    client: Client,
+    adapter: String,
+    /// Why the device can no longer be trusted, once it cannot.
+    fault: Arc<OnceLock<String>>,
+}
+
+/// A policy's weights in the GPU's memory.
+#[derive(Clone, Debug)]
+pub struct GpuPolicy {
+    parameters: Handle,
+    len: usize,
+    hidden: usize,
+}
+
+impl Gpu {
+    /// Asks for a GPU and a device on it.
+    ///
+    /// # Errors
+    /// The reason, for a reader, when there is no WebGPU, no adapter or no device.
+    pub async fn start() -> Result<Gpu, String> {
+        let device = WgpuDevice::default();
+        let options = RuntimeOptions::try_default().map_err(|error| error.to_string())?;
+        let setup = try_init_setup_async::<AutoGraphicsApi>(&device, options)
+            .await
+            .map_err(|error| error.to_string())?;
+
+        // The runtime's own handler panics on an error that no call returned. Here such an error
+        // ends the use of the GPU and nothing else.
+        let fault = Arc::new(OnceLock::new());
+        let note = Arc::clone(&fault);
+        setup.device.on_uncaptured_error(Arc::new(move |error| {
+            let _ = note.set(format!("the GPU reported an error: {error}"));
+        }));
+        let note = Arc::clone(&fault);
+        setup.device.set_device_lost_callback(move |reason, text| {
+            let _ = note.set(format!("the GPU device was lost ({reason:?}) {text}"));
+        });
+
+        Ok(Gpu {
+            client: cubecl::Device::Wgpu(device).client(),
+            adapter: adapter_name(&setup),
+            fault,
+        })
+    }
+
+    /// What the browser or the driver calls the GPU.
+    pub fn adapter(&self) -> &str {
+        &self.adapter
+    }
+
+    /// Why the device can no longer be used (lost, or an error that no call returned), once that
+    /// has happened.
+    pub fn fault(&self) -> Option<&str> {
+        self.fault.get().map(String::as_str)
+    }
+
+    /// Copies a policy's weights to the GPU.
+    pub fn load(&self, policy: &Policy<f32>) -> GpuPolicy {
+        let parameters = policy.parameters();
+        GpuPolicy {
+            parameters: self
+                .client
+                .create_from_slice(bytemuck::cast_slice(parameters)),
+            len: parameters.len(),
+            hidden: policy.hidden(),
+        }
+    }
+
+    /// Draws `count` trajectories: [`Rollout::draw`] on the GPU, to rounding.
+    ///
+    /// # Errors
+    /// When the device is lost or refuses the work. A read that never ends is the caller's to
+    /// time out.
+    pub async fn draw(
+        &self,
+        policy: &GpuPolicy,
+        rollout: &Rollout,
+        count: usize,
+    ) -> Result<Trajectories<f32>, String> {
+        let steps = rollout.steps;
+        let len = count * (steps + 1);
+        if len == 0 {
+            return Ok(Trajectories {
+                steps,
+                states: Vec::new(),
+            });
+        }
+        self.check()?;
+        let states = self.client.empty(len * size_of::<f32>());
+        let [key_low, key_high] = Noise::new(rollout.seed).key();
+        let workgroups = count.div_ceil(WORKGROUP as usize) as u32;
+        // SAFETY: the two lengths are those of the buffers, which come from `load` and from
+        // `empty` above. The kernel reads the parameters below `parameter_count(hidden)` and
+        // writes row `i` of the states for i < count.
+        unsafe {
+            rollout_kernel::launch_unchecked(
+                &self.client,
+                CubeCount::Static(workgroups, 1, 1),
+                CubeDim::new_1d(WORKGROUP),
+                BufferArg::from_raw_parts(policy.parameters.clone(), policy.len),
+                BufferArg::from_raw_parts(states.clone(), len),
+                rollout.start as f32,
+                rollout.sigma_scale as f32,
+                rollout.extra_std as f32,
+                key_low,
+                key_high,
+                rollout.first,
+                count as u32,
+                steps as u32,
+                policy.hidden,
+            );
+        }
+        let bytes = self
+            .client
+            .read_async(vec![states])
+            .await
+            .map_err(|error| format!("the GPU did not return a batch: {error}"))?;
+        self.check()?;
+        let bytes = bytes.first().map_or(&[] as &[u8], |bytes| bytes);
+        if bytes.len() != len * size_of::<f32>() {
+            return Err(format!(
+                "the GPU returned {} bytes for a batch of {}",
+                bytes.len(),
+                len * size_of::<f32>()
+            ));
+        }
+        Ok(Trajectories {
+            steps,
+            states: bytemuck::pod_collect_to_vec(bytes),
+        })
+    }
+
+    /// Draws a fixed batch of a fixed policy and compares it with the CPU's.
+    ///
+    /// # Errors
+    /// When the GPU fails or differs by more than [`SELF_TEST_TOLERANCE`], with the figures.
+    pub async fn self_test(&self) -> Result<(), String> {
+        let policy = Policy::<f32>::init(crate::experiment::HIDDEN, &mut ThreefryRng::new(1, 0));
+        let rollout = Rollout {
+            start: 0.25,
+            steps: 5,
+            sigma_scale: 0.7,
+            extra_std: 0.0,
+            seed: 0x0123_4567_89ab_cdef,
+            first: 1_000,
+        };
+        // Not a multiple of the workgroup, so that its edge is tested too.
+        let count = 250;
+        let expected = rollout.draw(&policy, count);
+        let got = self.draw(&self.load(&policy), &rollout, count).await?;
+        let difference = largest_difference(&got.states, &expected.states);
+        if difference <= SELF_TEST_TOLERANCE {
+            Ok(())
+        } else {
+            Err(format!(
+                "the GPU's test batch differs from the CPU's by {difference:.2e}, \
+                 more than {SELF_TEST_TOLERANCE:.0e}"
+            ))
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.fault().map_or(Ok(()), |why| Err(why.to_owned()))
+    }
+}
+
+/// What a reader may call the GPU. Browsers leave the description empty unless a developer asks,
+/// but name the vendor and the architecture.
+fn adapter_name(setup: &WgpuSetup) -> String {
+    #[cfg(target_arch = "wasm32")]
+    let names = setup.device.as_webgpu().map(|device| {
+        let info = device.adapter_info();
+        [
+            info.description(),
+            format!("{} {}", info.vendor(), info.architecture()),
+        ]
+    });
+    #[cfg(not(target_arch = "wasm32"))]
+    let names = Some([setup.adapter.get_info().name]);
+
+    names
+        .into_iter()
+        .flatten()
+        .map(|name| name.trim().to_owned())
+        .find(|name| !name.is_empty())
+        .unwrap_or_else(|| "a GPU without a name".to_owned())
+}
+
+/// The largest absolute difference of two slices of states; infinite when a value is not a number
+/// or the lengths differ.
+fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    if a.len() != b.len() {
+        return f32::INFINITY;
+    }
+    a.iter().zip(b).fold(0.0, |largest, (a, b)| {
+        let difference = (a - b).abs();
+        if difference.is_nan() {
+            f32::INFINITY
+        } else {
+            largest.max(difference)
+        }
+    })
+}
+
+/// Draws trajectory `first + i` into row i of `states`, shaped [count, steps + 1].
+///
+/// `parameters` holds a policy in storage order. One thread walks one trajectory; every index is
+/// guarded by `count`, so the launch needs no bounds checks.
+#[cube(launch_unchecked)]
+fn rollout_kernel(
+    parameters: &[f32],
+    states: &mut [f32],
+    start: f32,
+    sigma_scale: f32,
+    extra_std: f32,
+    key_low: u32,
+    key_high: u32,
+    first: u32,
+    count: u32,
+    steps: u32,
+    #[comptime] hidden: usize,
+) {
+    let row = ABSOLUTE_POS;
+    if row < count as usize {
+        let offset = row * (steps as usize + 1);
+        let trajectory = first + row as u32;
+        let mut x = start;
+        states[offset] = x;
+        for step in 0..steps {
+            let law = evaluate(parameters, x, f32::cast_from(step), hidden);
+            let std = law.std * sigma_scale + extra_std;
+            x = x + law.mean + std * normal(key_low, key_high, trajectory, step);
+            states[offset + step as usize + 1] = x;
+        }
+    }
+}
+
+#[derive(CubeType)]
+struct Law {
+    mean: f32,
+    std: f32,
+}
+
+/// [`Policy::evaluate`] for one state. The first hidden layer is kept, in registers where the
+/// compiler can (its indices are known when the kernel is built); each neuron of the second is
+/// added to both outputs as soon as it is known.
+#[cube]
+fn evaluate(parameters: &[f32], x: f32, t: f32, #[comptime] hidden: usize) -> Law {
+    let b0 = comptime!(2 * hidden);
+    let w1 = comptime!(3 * hidden);
+    let b1 = comptime!(3 * hidden + hidden * hidden);
+    let w2 = comptime!(4 * hidden + hidden * hidden);
+    let b2 = comptime!(6 * hidden + hidden * hidden);
+
+    let mut first = Array::<f32>::new(hidden);
+    #[unroll]
+    for i in 0..hidden {
+        first[i] = elu(parameters[2 * i] * x + parameters[2 * i + 1] * t + parameters[b0 + i]);
+    }
+    let mut mean = parameters[b2];
+    let mut raw = parameters[b2 + 1];
+    for j in 0..hidden {
+        let row = w1 + j * hidden;
+        let mut sum = parameters[b1 + j];
+        #[unroll]
+        for i in 0..hidden {
+            sum += parameters[row + i] * first[i];
+        }
+        let second = elu(sum);
+        mean += parameters[w2 + j] * second;
+        raw += parameters[w2 + hidden + j] * second;
+    }
+    let range = comptime!((MAX_STD - MIN_STD) as f32);
+    let std = comptime!(MIN_STD as f32) + range / (1.0f32 + f32::exp(-raw));
+    Law { mean, std }
+}
+
+#[cube]
+fn elu(x: f32) -> f32 {
+    // No expm1 on a GPU: near zero the difference costs at most one unit of 2^-24.
+    select(x > 0.0f32, x, f32::exp(x) - 1.0f32)
+}
+
+/// [`Noise::normal`].
+#[cube]
+fn normal(key_low: u32, key_high: u32, trajectory: u32, step: u32) -> f32 {
+    let key_parity = 0x1BD1_1BDAu32 ^ key_low ^ key_high;
+    let mut x0 = trajectory + key_low;
+    let mut x1 = step / 2 + key_high;
+
+    x0 = four_rounds(x0, &mut x1, 13u32, 15u32, 26u32, 6u32);
+    x0 += key_high;
+    x1 += key_parity + 1;
+    x0 = four_rounds(x0, &mut x1, 17u32, 29u32, 16u32, 24u32);
+    x0 += key_parity;
+    x1 += key_low + 2;
+    x0 = four_rounds(x0, &mut x1, 13u32, 15u32, 26u32, 6u32);
+    x0 += key_low;
+    x1 += key_high + 3;
+    x0 = four_rounds(x0, &mut x1, 17u32, 29u32, 16u32, 24u32);
+    x0 += key_high;
+    x1 += key_parity + 4;
+    x0 = four_rounds(x0, &mut x1, 13u32, 15u32, 26u32, 6u32);
+    x0 += key_parity;
+    x1 += key_low + 5;
+
+    normal_from_bits(select(step % 2 == 0, x0, x1))
+}
+
+/// Four of Threefry's rounds: returns the first word and changes the second.
+#[cube]
+fn four_rounds(
+    first: u32,
+    second: &mut u32,
+    #[comptime] r0: u32,
+    #[comptime] r1: u32,
+    #[comptime] r2: u32,
+    #[comptime] r3: u32,
+) -> u32 {
+    let mut x0 = first;
+    let mut x1 = *second;
+    x0 += x1;
+    x1 = ((x1 << r0) | (x1 >> comptime!(32 - r0))) ^ x0;
+    x0 += x1;
+    x1 = ((x1 << r1) | (x1 >> comptime!(32 - r1))) ^ x0;
+    x0 += x1;
+    x1 = ((x1 << r2) | (x1 >> comptime!(32 - r2))) ^ x0;
+    x0 += x1;
+    x1 = ((x1 << r3) | (x1 >> comptime!(32 - r3))) ^ x0;
+    *second = x1;
+    x0
+}
+
+/// [`crate::noise::normal_from_bits`].
+#[cube]
+fn normal_from_bits(bits: u32) -> f32 {
+    let x = (f32::cast_from(bits >> 9u32) + 0.5f32) * comptime!(1.0f32 / 4_194_304.0) - 1.0f32;
+    let w = -f32::ln((1.0f32 - x) * (1.0f32 + x));
+    let near = w - 2.5f32;
+    let far = f32::sqrt(w) - 3.0f32;
+    let mut central = f32::new(comptime!(CENTRAL[0]));
+    let mut tail = f32::new(comptime!(TAIL[0]));
+    #[unroll]
+    for power in 1..9usize {
+        central = central * near + comptime!(CENTRAL[power]);
+        tail = tail * far + comptime!(TAIL[power]);
+    }
+    select(w < 5.0f32, central, tail) * x * comptime!(std::f32::consts::SQRT_2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_that_is_no_number_is_infinite() {
+        assert_eq!(largest_difference(&[1.0, 2.0], &[1.0, 2.5]), 0.5);
+        assert_eq!(largest_difference(&[1.0, f32::NAN], &[1.0, 2.5]), f32::INFINITY);
+        assert_eq!(largest_difference(&[1.0], &[1.0, 2.5]), f32::INFINITY);
+    }
+}

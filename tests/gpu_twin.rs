@@ -1,0 +1,137 @@
+//! The GPU kernel against its CPU twin, on the machine's own adapter. A software adapter such as
+//! lavapipe (Debian: `mesa-vulkan-drivers`) will do; without any adapter the tests print that
+//! they were skipped.
+
+use cubecl::future::block_on;
+use gflownet_tour::engine::cpu::Kernel;
+use gflownet_tour::engine::gpu::Gpu;
+use gflownet_tour::noise::ThreefryRng;
+use gflownet_tour::policy::Policy;
+use gflownet_tour::rollout::Rollout;
+use std::sync::OnceLock;
+
+/// Largest difference of any state, relative to 1 + |state|: the two round differently at every
+/// step (fused multiply-adds, exponentials, logarithms), and a step passes on the error of the
+/// one before.
+const TOLERANCE: f32 = 2e-4;
+
+/// The GPU, or `None` with a printed line. A process can start it only once.
+fn gpu() -> Option<&'static Gpu> {
+    static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
+    GPU.get_or_init(|| match block_on(Gpu::start()) {
+        Ok(gpu) => {
+            eprintln!("gpu_twin: running on {}", gpu.adapter());
+            Some(gpu)
+        }
+        Err(why) => {
+            eprintln!("gpu_twin: SKIPPED, no GPU adapter: {why}");
+            None
+        }
+    })
+    .as_ref()
+}
+
+/// A policy whose weights are `gain` times PyTorch's initial ones: 1 is nearly linear, 3 is as
+/// bent as a trained policy.
+fn policy(hidden: usize, gain: f32) -> Policy<f32> {
+    let initial = Policy::<f32>::init(hidden, &mut ThreefryRng::new(7, hidden as u32));
+    let scaled = initial.parameters().iter().map(|p| gain * p).collect();
+    Policy::new(hidden, scaled).expect("as many parameters as before")
+}
+
+const ROLLOUT: Rollout = Rollout {
+    start: 0.0,
+    steps: 5,
+    sigma_scale: 1.0,
+    extra_std: 0.0,
+    seed: 4444,
+    first: 0,
+};
+
+fn check(policy: &Policy<f32>, rollout: Rollout, count: usize) {
+    let Some(gpu) = gpu() else { return };
+    let got = block_on(gpu.draw(&gpu.load(policy), &rollout, count)).expect("the GPU draws");
+    for (twin, expected) in [
+        ("the plain formula", rollout.draw(policy, count)),
+        ("the CPU kernel", Kernel::new(policy).draw(&rollout, count)),
+    ] {
+        assert_eq!(got.states.len(), expected.states.len());
+        for (index, (got, expected)) in got.states.iter().zip(&expected.states).enumerate() {
+            let difference = (got - expected).abs() / (1.0 + expected.abs());
+            assert!(
+                difference <= TOLERANCE,
+                "{rollout:?}: state {index} is {got}, and {expected} by {twin}"
+            );
+        }
+    }
+}
+
+#[test]
+fn seeds() {
+    for seed in [0, 1, u64::MAX, 0x1234_5678_9abc_def0] {
+        check(&policy(64, 1.0), Rollout { seed, ..ROLLOUT }, 1_000);
+    }
+}
+
+#[test]
+fn sigma_scales() {
+    for sigma_scale in [0.02, 0.3, 1.0, 3.0, 5.0] {
+        let rollout = Rollout {
+            sigma_scale,
+            ..ROLLOUT
+        };
+        check(&policy(64, 1.0), rollout, 500);
+        check(&policy(64, 3.0), rollout, 500);
+    }
+}
+
+#[test]
+fn horizons() {
+    for steps in [1, 2, 3, 8, 20] {
+        check(&policy(64, 1.0), Rollout { steps, ..ROLLOUT }, 300);
+    }
+}
+
+#[test]
+fn starts_and_exploration() {
+    for (start, extra_std) in [(-6.5, 0.0), (12.0, 2.0), (0.3, 0.7)] {
+        let rollout = Rollout {
+            start,
+            extra_std,
+            ..ROLLOUT
+        };
+        check(&policy(64, 2.0), rollout, 300);
+    }
+}
+
+#[test]
+fn trajectory_numbers() {
+    for first in [1, 4_095, u32::MAX - 100] {
+        check(&policy(64, 1.0), Rollout { first, ..ROLLOUT }, 300);
+    }
+}
+
+#[test]
+fn counts_around_the_workgroup() {
+    for count in [0, 1, 63, 64, 65, 129] {
+        check(&policy(64, 1.0), ROLLOUT, count);
+    }
+}
+
+#[test]
+fn other_widths() {
+    for hidden in [8, 32, 128] {
+        check(&policy(hidden, 1.0), ROLLOUT, 200);
+    }
+}
+
+#[test]
+fn a_large_batch() {
+    check(&policy(64, 2.0), ROLLOUT, 20_000);
+}
+
+#[test]
+fn the_self_test_passes() {
+    let Some(gpu) = gpu() else { return };
+    assert_eq!(block_on(gpu.self_test()), Ok(()));
+}
