@@ -384,7 +384,10 @@ mod tests {
     #[test]
     fn a_difference_that_is_no_number_is_infinite() {
         assert_eq!(largest_difference(&[1.0, 2.0], &[1.0, 2.5]), 0.5);
-        assert_eq!(largest_difference(&[1.0, f32::NAN], &[1.0, 2.5]), f32::INFINITY);
+        assert_eq!(
+            largest_difference(&[1.0, f32::NAN], &[1.0, 2.5]),
+            f32::INFINITY
+        );
         assert_eq!(largest_difference(&[1.0], &[1.0, 2.5]), f32::INFINITY);
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! [`train`] is the library's entry; [`command`] is the `train_distill` program around it.
 
-// pub mod command;
-// mod figure;
+pub mod command;
+mod figure;
 pub mod net;
-// mod onnx;
-// mod output;
-// mod report;
+mod onnx;
+mod output;
+mod report;
 
 use crate::mixture::Mixture;
 use crate::noise::ThreefryRng;

@@ -121,7 +121,9 @@ fn elu(x: Tensor<2>) -> Tensor<2> {
 pub struct ReadError(String);
 
 pub(super) fn values(tensor: Tensor<1>) -> Result<Vec<f32>, ReadError> {
-    let data = tensor.try_into_data().map_err(|e| ReadError(e.to_string()))?;
+    let data = tensor
+        .try_into_data()
+        .map_err(|e| ReadError(e.to_string()))?;
     data.try_into_vec().map_err(|e| ReadError(e.to_string()))
 }
 
@@ -138,12 +140,7 @@ pub struct Sampler {
 
 impl Sampler {
     /// Policies and log Z on `device`, which differentiates when it is an autodiff device.
-    pub fn new(
-        forward: &Policy<f32>,
-        backward: &Policy<f32>,
-        log_z: f32,
-        device: &Device,
-    ) -> Self {
+    pub fn new(forward: &Policy<f32>, backward: &Policy<f32>, log_z: f32, device: &Device) -> Self {
         Sampler {
             forward: PolicyNet::new(forward, device),
             backward: PolicyNet::new(backward, device),
@@ -214,13 +211,19 @@ impl Sampler {
             log_density.reshape([count, steps.len()]).sum_dim(1)
         };
         let log_forward = sum(&self.forward, (1..=steps).collect(), |t| t - 1);
-        let log_backward = sum(&self.backward, counted.counted_steps(steps).collect(), |t| t);
+        let log_backward = sum(
+            &self.backward,
+            counted.counted_steps(steps).collect(),
+            |t| t,
+        );
         let log_reward = trajectories
             .terminals()
             .map(|x| target.log_reward(f64::from(x)) as f32);
         let log_reward = column(log_reward.collect());
         let log_z = self.log_z.val().unsqueeze::<2>();
-        (log_z + log_forward - log_reward - log_backward).square().mean()
+        (log_z + log_forward - log_reward - log_backward)
+            .square()
+            .mean()
     }
 }
 
@@ -300,7 +303,11 @@ mod tests {
             states: vec![0.0, 0.7, 0.0, -1.2],
         };
         let sampler = sampler();
-        let loss = sampler.loss(&trajectories, &EXPERIMENTS[0].target(), BackwardLoop::Correct);
+        let loss = sampler.loss(
+            &trajectories,
+            &EXPERIMENTS[0].target(),
+            BackwardLoop::Correct,
+        );
         let gradients = loss.backward();
         let parts = sampler.backward.gradients(&gradients).unwrap();
         assert!(parts.iter().all(Option::is_none));
@@ -314,7 +321,11 @@ mod tests {
             states: vec![0.0, 4000.0, 3999.0],
         };
         let sampler = sampler();
-        let loss = sampler.loss(&trajectories, &EXPERIMENTS[0].target(), BackwardLoop::Correct);
+        let loss = sampler.loss(
+            &trajectories,
+            &EXPERIMENTS[0].target(),
+            BackwardLoop::Correct,
+        );
         let gradients = loss.backward();
         for part in sampler.forward.gradients(&gradients).unwrap() {
             assert!(part.unwrap().iter().all(|g| g.is_finite()));

@@ -146,7 +146,8 @@ impl Placed {
             if let Some(parent) = old.parent() {
                 fs::create_dir_all(parent)?;
             }
-            fs::hard_link(&placed.target, &old).or_else(|_| fs::copy(&placed.target, &old).map(drop))?;
+            fs::hard_link(&placed.target, &old)
+                .or_else(|_| fs::copy(&placed.target, &old).map(drop))?;
             placed.old = Some(old);
         }
         match fs::rename(new, &placed.target) {
@@ -241,7 +242,10 @@ mod tests {
         fs::write(root.path().join("file"), "old").unwrap();
         let before = tree(root.path());
         let error = Staging::open(&root.path().join("file/out")).err().unwrap();
-        assert!(error.to_string().starts_with("cannot make the folder"), "{error}");
+        assert!(
+            error.to_string().starts_with("cannot make the folder"),
+            "{error}"
+        );
         assert_eq!(tree(root.path()), before);
     }
 }

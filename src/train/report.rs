@@ -194,7 +194,11 @@ pub fn models_table(manifest: &Manifest) -> String {
             m.name.clone(),
             format!("{:.4}", m.metrics.total_variation),
             format!("{:.4}", m.metrics.kl_target_model),
-            format!("{} ({})", list(&m.mode_mass, 3), list(&m.target_mode_mass, 3)),
+            format!(
+                "{} ({})",
+                list(&m.mode_mass, 3),
+                list(&m.target_mode_mass, 3)
+            ),
             format!("{:.3} ({:.3})", m.log_z, m.log_z_true),
         ]);
     }
@@ -216,7 +220,14 @@ pub fn ensemble_table(manifest: &Manifest) -> String {
         let median = median(values);
         format!("{median:.digits$} [{low:.digits$}, {high:.digits$}]")
     };
-    let mut rows = vec![row(["model", "seeds", "TV", "KL", "log Z", "mass per mode"])];
+    let mut rows = vec![row([
+        "model",
+        "seeds",
+        "TV",
+        "KL",
+        "log Z",
+        "mass per mode",
+    ])];
     for m in manifest.models.iter().filter(|m| !m.ensemble.is_empty()) {
         let of = |f: fn(&SeedResult) -> f64| m.ensemble.iter().map(f).collect::<Vec<f64>>();
         let masses = (0..m.recipe.modes.len()).map(|mode| {
@@ -234,7 +245,10 @@ pub fn ensemble_table(manifest: &Manifest) -> String {
     }
     match rows.len() {
         1 => String::new(),
-        _ => format!("\nMedian [lowest, highest] over the seeds:\n{}", table(&rows)),
+        _ => format!(
+            "\nMedian [lowest, highest] over the seeds:\n{}",
+            table(&rows)
+        ),
     }
 }
 
