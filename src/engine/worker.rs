@@ -177,10 +177,11 @@ impl Worker {
         post(&status);
     }
 
-    /// Ends the use of the GPU.
+    /// Ends the use of the GPU: for the fault that it reported itself, or else for `why`.
     fn drop_gpu(&self, why: &str) {
-        if self.0.borrow_mut().gpu.take().is_some() {
-            post(&unavailable(why));
+        let gpu = self.0.borrow_mut().gpu.take();
+        if let Some(gpu) = gpu {
+            post(&unavailable(gpu.fault().unwrap_or(why)));
         }
     }
 
@@ -263,6 +264,8 @@ impl Worker {
             match self.gpu_chunk(job).await {
                 Ok(trajectories) => return job.tally.add(&trajectories),
                 Err(why) => {
+                    // A lost device says so a moment after its reads have failed.
+                    scope::let_messages_in().await;
                     self.drop_gpu(&why);
                     job.device = DeviceUsed::Cpu;
                     job.tally = Tally::new(&job.plan);
