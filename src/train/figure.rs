@@ -74,13 +74,14 @@ fn chart<'a, 'b, X, Y>(
     x: X,
     y: Y,
     labels: [&str; 2],
+    y_tick: &dyn Fn(&f64) -> String,
 ) -> Result<
     ChartContext<'b, SVGBackend<'a>, Cartesian2d<X::CoordDescType, Y::CoordDescType>>,
     Box<dyn Error>,
 >
 where
-    X: AsRangedCoord<CoordDescType: ValueFormatter<X::Value>>,
-    Y: AsRangedCoord<CoordDescType: ValueFormatter<Y::Value>>,
+    X: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
+    Y: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
 {
     let mut chart = ChartBuilder::on(panel)
         .margin(12)
@@ -91,6 +92,8 @@ where
         .configure_mesh()
         .disable_mesh()
         .x_desc(labels[0])
+        .x_label_formatter(&number)
+        .y_label_formatter(y_tick)
         .y_desc(labels[1])
         .label_style(("sans-serif", 14))
         .axis_desc_style(("sans-serif", 15))
@@ -124,7 +127,13 @@ fn densities(
         .concat()
         .into_iter()
         .fold(0.0, f64::max);
-    let mut chart = chart(panel, x.clone(), 0.0..1.1 * highest, ["x", "density"])?;
+    let mut chart = chart(
+        panel,
+        x.clone(),
+        0.0..1.1 * highest,
+        ["x", "density"],
+        &number,
+    )?;
     chart
         .draw_series(bins.iter().enumerate().map(|(i, &height)| {
             let corners = [(at(i, BINS), 0.0), (at(i + 1, BINS), height)];
@@ -161,7 +170,12 @@ fn paths(
 ) -> Result<(), Box<dyn Error>> {
     let steps = trajectories.steps as f64;
     // Time runs downwards, as on the page.
-    let mut chart = chart(panel, x, steps..0.0, ["x", "step t"])?;
+    let labels = ["x", "step t"];
+    let whole = |t: &f64| match t.fract() {
+        0.0 => number(t),
+        _ => String::new(),
+    };
+    let mut chart = chart(panel, x, steps..0.0, labels, &whole)?;
     for mode in target.modes() {
         let ends = [(mode.mean, 0.0), (mode.mean, steps)];
         chart.draw_series(DashedLineSeries::new(ends, 5, 4, MODE.into()))?;
@@ -183,6 +197,11 @@ fn paths(
     Ok(())
 }
 
+/// A tick's label without the dust of its computation.
+fn number(value: &f64) -> String {
+    ((value * 1e9).round() / 1e9).to_string()
+}
+
 fn iterations(curve: &[CurvePoint]) -> Range<f64> {
     0.0..curve.last().map_or(1.0, |point| point.iteration as f64)
 }
@@ -192,7 +211,13 @@ fn losses(panel: &Panel, curve: &[CurvePoint]) -> Result<(), Box<dyn Error>> {
     let low = losses().fold(f64::INFINITY, f64::min) / 1.5;
     let high = losses().fold(0.0, f64::max) * 1.5;
     let labels = ["iteration", "loss (nats², log scale)"];
-    let mut chart = chart(panel, iterations(curve), (low..high).log_scale(), labels)?;
+    let mut chart = chart(
+        panel,
+        iterations(curve),
+        (low..high).log_scale(),
+        labels,
+        &number,
+    )?;
     let line = curve
         .iter()
         .zip(losses())
@@ -206,7 +231,8 @@ fn log_partitions(panel: &Panel, curve: &[CurvePoint], truth: f64) -> Result<(),
     let low = values().fold(truth.min(0.0), f64::min) - 0.1;
     let high = values().fold(truth.max(0.0), f64::max) + 0.1;
     let x = iterations(curve);
-    let mut chart = chart(panel, x.clone(), low..high, ["iteration", "log Z (nats)"])?;
+    let labels = ["iteration", "log Z (nats)"];
+    let mut chart = chart(panel, x.clone(), low..high, labels, &number)?;
     let line = curve
         .iter()
         .map(|point| (point.iteration as f64, point.log_z));

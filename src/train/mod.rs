@@ -158,3 +158,74 @@ fn diverged(at: &Progress) -> TrainError {
         log_z: at.log_z,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::EXPERIMENTS;
+
+    fn recipe(iterations: usize) -> Recipe {
+        Recipe {
+            iterations,
+            ..Recipe::of(&EXPERIMENTS[0])
+        }
+    }
+
+    fn run(recipe: &Recipe) -> Result<Trained, TrainError> {
+        train(recipe, 3, &Device::flex(), |_| ControlFlow::Continue(()))
+    }
+
+    /// Adam's first step is the learning rate times the gradient's sign.
+    #[test]
+    fn the_networks_and_log_z_learn_at_their_own_rates() {
+        let recipe = recipe(1);
+        let trained = run(&recipe).unwrap();
+        assert!((trained.log_z.abs() - 0.1).abs() < 1e-5);
+        for (stream, after) in [
+            (stream::FORWARD, &trained.forward),
+            (stream::BACKWARD, &trained.backward),
+        ] {
+            let before = Policy::<f32>::init(recipe.hidden, &mut ThreefryRng::new(3, stream));
+            let steps = before.parameters().iter().zip(after.parameters());
+            let steps: Vec<f32> = steps.map(|(b, a)| (a - b).abs()).collect();
+            assert!(steps.iter().all(|&step| step < 1.001e-3));
+            let whole = steps.iter().filter(|&&step| step > 0.99e-3).count();
+            assert!(whole > 4_000, "{whole}");
+        }
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_weights() {
+        assert_eq!(run(&recipe(3)), run(&recipe(3)));
+    }
+
+    #[test]
+    fn the_loss_falls() {
+        let history = run(&recipe(300)).unwrap().history;
+        let mean = |part: &[Progress]| part.iter().map(|p| p.loss).sum::<f32>() / 20.0;
+        assert!(mean(&history[280..]) < 0.1 * mean(&history[..20]));
+    }
+
+    #[test]
+    fn the_callback_can_end_a_run() {
+        let ended = train(
+            &recipe(100),
+            3,
+            &Device::flex(),
+            |progress| match progress.iteration {
+                7 => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            },
+        );
+        assert_eq!(ended, Err(TrainError::Stopped { iteration: 7 }));
+    }
+
+    #[test]
+    fn a_training_that_diverges_is_an_error() {
+        let recipe = Recipe {
+            learning_rate: 1e30,
+            ..recipe(100)
+        };
+        assert!(matches!(run(&recipe), Err(TrainError::Diverged { .. })));
+    }
+}
