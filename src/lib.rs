@@ -16,10 +16,8 @@ pub mod policy;
 pub mod rollout;
 
 pub mod engine;
+pub mod page;
 pub mod weights;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod train;
-
-#[cfg(target_arch = "wasm32")]
-pub mod page;
