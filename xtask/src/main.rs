@@ -9,6 +9,7 @@ mod setup;
 use process::{Failure, Result, Steps, cargo, replace_by};
 use std::env;
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -34,13 +35,13 @@ fn main() -> ExitCode {
     let rest: Vec<OsString> = arguments.collect();
     let outcome = match command.to_str() {
         Some("" | "help" | "-h" | "--help") => {
-            println!("{USAGE}");
+            usage();
             Ok(())
         }
         // The trainer reads its own arguments, --help too.
         Some("train-distill") => train_distill(rest),
         Some("serve" | "build" | "test") if rest.iter().any(|a| a == "--help" || a == "-h") => {
-            println!("{USAGE}");
+            usage();
             Ok(())
         }
         Some("serve") => port(&rest).and_then(serve),
@@ -62,6 +63,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Print the usage; a reader who has seen enough and closes the pipe is no error.
+fn usage() {
+    let _ = writeln!(io::stdout(), "{USAGE}");
 }
 
 /// The folder that holds the workspace's Cargo.toml.

@@ -84,7 +84,7 @@ pub fn page(root: &Path) -> Result<Tools> {
                 // Locked: Trunk's own tested set. TLS is for its download of wasm-bindgen; its
                 // default features would add a look for updates at every start.
                 &["--locked", "--no-default-features", "--features", "rustls"],
-                "about 6 minutes",
+                "some 5 minutes",
             )?
         }
     };
@@ -102,7 +102,7 @@ pub fn page(root: &Path) -> Result<Tools> {
             "wasm-bindgen-cli",
             &wanted,
             &[],
-            "about 3 minutes",
+            "some 3 minutes",
         )?;
         folders.extend(path.parent().map(Path::to_owned));
     } else {
