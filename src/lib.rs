@@ -15,11 +15,9 @@ pub mod noise;
 pub mod policy;
 pub mod rollout;
 
-pub mod engine;
+pub mod message;
+pub mod page;
 pub mod weights;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod train;
-
-#[cfg(target_arch = "wasm32")]
-pub mod page;

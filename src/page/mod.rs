@@ -1,1 +1,31 @@
-//! In progress.
+//! The page: a text with five demos. What can be tested without a browser (numbers, pictures as
+//! data, the schedule of requests) is compiled everywhere; the rest only for wasm32.
+
+pub mod format;
+pub mod numbers;
+pub mod palette;
+pub mod picture;
+pub mod schedule;
+
+#[cfg(target_arch = "wasm32")]
+mod app;
+#[cfg(target_arch = "wasm32")]
+mod demo;
+#[cfg(target_arch = "wasm32")]
+mod link;
+#[cfg(target_arch = "wasm32")]
+mod plot;
+#[cfg(target_arch = "wasm32")]
+mod screen;
+#[cfg(target_arch = "wasm32")]
+mod sections;
+#[cfg(target_arch = "wasm32")]
+mod temperature;
+
+#[cfg(target_arch = "wasm32")]
+pub use app::run;
+
+/// The formulas of `formulas.txt` as MathML.
+pub mod formulas {
+    include!(concat!(env!("OUT_DIR"), "/formulas.rs"));
+}

@@ -1,0 +1,65 @@
+//! Prepares what the page needs at compile time: its formulas as MathML, and the manifest of the
+//! bundled models, where there is one.
+
+use pulldown_latex::config::{DisplayMode, RenderConfig};
+use pulldown_latex::{Parser, Storage, push_mathml};
+use std::path::{Path, PathBuf};
+use std::{env, error::Error, fs};
+
+const FORMULAS: &str = "src/page/formulas.txt";
+const MANIFEST: &str = "pretrained/manifest.json";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed={FORMULAS}");
+    println!("cargo::rerun-if-changed={MANIFEST}");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(
+        out.join("formulas.rs"),
+        formulas(&fs::read_to_string(FORMULAS)?)?,
+    )?;
+    // A tree without trained models still builds: the page then says that its numbers are missing.
+    let manifest = if Path::new(MANIFEST).exists() {
+        fs::read_to_string(MANIFEST)?
+    } else {
+        String::new()
+    };
+    fs::write(out.join("manifest.json"), manifest)?;
+    Ok(())
+}
+
+/// One Rust constant per formula: `NAME inline|block LaTeX`, a line each; `#` starts a comment.
+fn formulas(table: &str) -> Result<String, Box<dyn Error>> {
+    let mut code = String::new();
+    for (number, line) in table.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let place = format!("{FORMULAS}:{}", number + 1);
+        let mut words = line.splitn(3, char::is_whitespace);
+        let (Some(name), Some(display), Some(latex)) = (words.next(), words.next(), words.next())
+        else {
+            return Err(format!("{place}: want `NAME inline|block LaTeX`, found `{line}`").into());
+        };
+        let latex = latex.trim();
+        let display_mode = match display {
+            "inline" => DisplayMode::Inline,
+            "block" => DisplayMode::Block,
+            other => return Err(format!("{place}: want inline or block, found `{other}`").into()),
+        };
+        let storage = Storage::new();
+        // The writer puts a mistake on the page in red; here a mistake stops the build.
+        if let Some(problem) = Parser::new(latex, &storage).find_map(Result::err) {
+            return Err(format!("{place}: {problem}").into());
+        }
+        let mut mathml = String::new();
+        let config = RenderConfig {
+            display_mode,
+            ..RenderConfig::default()
+        };
+        push_mathml(&mut mathml, Parser::new(latex, &storage), config)?;
+        code += &format!("/// `{latex}`\npub const {name}: &str = {mathml:?};\n");
+    }
+    Ok(code)
+}

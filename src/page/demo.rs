@@ -1,0 +1,601 @@
+//! One demo: a figure, its controls and its numbers. The page uses it five times.
+
+use super::format::{
+    self, TEMPERATURE_STEP, TEMPERATURES, UNKNOWN, duration, fixed, percent, place, thousands,
+};
+use super::formulas;
+use super::link::{Draft, Engine, EngineState, ModelState};
+use super::palette::{Palette, Rgb};
+use super::picture::{
+    BINS, CELLS, PATHS, PLACEHOLDER_STD, Picture, fingerprint, target_curve, tempered_curve,
+    total_variation,
+};
+use super::plot::{Layout, Scene, draw};
+use super::screen::Screen;
+use crate::balance::BackwardLoop;
+use crate::experiment::{DEFAULT_SEED, EXPERIMENTS, Experiment};
+use crate::message::{BatchResult, DeviceChoice, DeviceUsed, GpuStatus};
+use leptos::html;
+use leptos::prelude::*;
+use std::sync::Arc;
+
+/// The numbers of trajectories that a reader can choose from.
+const COUNTS: [u32; 5] = [500, 2_000, 10_000, 50_000, 100_000];
+const FIRST_COUNT: u32 = 2_000;
+
+const DEVICES: [(DeviceChoice, &str, &str); 3] = [
+    (DeviceChoice::Auto, "auto", "Auto"),
+    (DeviceChoice::WebGpu, "webgpu", "WebGPU"),
+    (DeviceChoice::Cpu, "cpu", "CPU"),
+];
+
+/// The colour of a model's exact density: one that was trained with a bug wears the bug's.
+pub fn model_colour(experiment: &Experiment, palette: &Palette) -> Rgb {
+    match experiment.backward_loop {
+        BackwardLoop::Correct => palette.model,
+        _ => palette.bug,
+    }
+}
+
+/// The demo of the experiment with the given place in the table.
+#[component]
+pub fn Demo(index: usize) -> impl IntoView {
+    let experiment = &EXPERIMENTS[index];
+    let engine = expect_context::<Engine>();
+    let screen = expect_context::<Screen>();
+    let slot = engine.open();
+
+    let temperature = RwSignal::new(1.0);
+    let seed = RwSignal::new(DEFAULT_SEED);
+    let count = RwSignal::new(FIRST_COUNT);
+    let tempered = RwSignal::new(false);
+    let note = RwSignal::new(None::<String>);
+    let is_near = RwSignal::new(false);
+    // The batch on the canvas, from which the numbers are read, so that both always agree.
+    let drawn = RwSignal::new(None::<Arc<BatchResult>>);
+
+    let canvas = NodeRef::<html::Canvas>::new();
+    let number = NodeRef::<html::Input>::new();
+
+    Effect::new(move |_| {
+        if let Some(canvas) = canvas.get()
+            && !is_near.get_untracked()
+            && screen.is_near(&canvas)
+        {
+            is_near.set(true);
+        }
+    });
+
+    // A batch is asked for when the reader changes something, when the weights are there, and when
+    // an engine or its GPU starts. That a GPU is not there changes nothing.
+    let powers = Memo::new(move |_| match engine.state.get() {
+        EngineState::Starting | EngineState::Gone(_) => 0,
+        EngineState::Ready | EngineState::Settled(GpuStatus::Unavailable { .. }) => 1,
+        EngineState::Settled(GpuStatus::Running { .. }) => 2,
+    });
+    let loaded = Memo::new(move |_| engine.models[index].get() == ModelState::Loaded);
+    Effect::new(move |_| {
+        loaded.track();
+        if powers.get() == 0 || !is_near.get() {
+            return;
+        }
+        let draft = Draft {
+            demo: 0,
+            id: 0,
+            model: experiment.name.into(),
+            sigma_scale: temperature.get(),
+            seed: seed.get(),
+            count: count.get(),
+            device: engine.device.get(),
+            paths: PATHS,
+            range: experiment.plot_range(),
+            bins: BINS,
+            cells: CELLS,
+        };
+        engine.ask(slot, draft);
+    });
+
+    let target = StoredValue::new(target_curve(experiment));
+    let placeholder = StoredValue::new(Picture::placeholder(experiment));
+    let paint = move || {
+        let Some(canvas) = canvas.get_untracked() else {
+            return;
+        };
+        let batch = slot.batch.get_untracked();
+        let palette = screen.palette.get_untracked();
+        let picture = batch.as_ref().map_or_else(
+            || placeholder.get_value(),
+            |batch| Picture::of(batch, experiment),
+        );
+        let green = tempered
+            .get_untracked()
+            .then(|| tempered_curve(experiment, temperature.get_untracked()));
+        let outcome = target.with_value(|target| {
+            let scene = Scene {
+                experiment,
+                layout: Layout::Both,
+                target,
+                tempered: green.as_deref(),
+                picture: &picture,
+                model: model_colour(experiment, &palette),
+            };
+            draw(&canvas, &scene, &palette)
+        });
+        match outcome {
+            Ok(()) => drawn.set(batch),
+            Err(why) => note.set(Some(format!("The figure could not be drawn: {why}."))),
+        }
+    };
+    let queued = StoredValue::new(false);
+    Effect::new(move |_| {
+        slot.batch.track();
+        screen.palette.track();
+        screen.resized.track();
+        if tempered.get() {
+            temperature.track();
+        }
+        if canvas.get().is_some() && !queued.get_value() {
+            queued.set_value(true);
+            request_animation_frame(move || {
+                queued.set_value(false);
+                paint();
+            });
+        }
+    });
+
+    // The field shows the temperature, except while a reader types another.
+    let show_number = move |value: f64| {
+        if let Some(number) = number.get_untracked() {
+            number.set_value(&format!("{value:.2}"));
+        }
+    };
+    let is_typing = StoredValue::new(false);
+    Effect::new(move |_| {
+        number.track();
+        let value = temperature.get();
+        if !is_typing.get_value() {
+            show_number(value);
+        }
+    });
+    let slide = move |ev| {
+        if let Ok(value) = event_target_value(&ev).parse::<f64>() {
+            note.set(None);
+            temperature.set(value);
+        }
+    };
+    let type_on = move |ev| {
+        is_typing.set_value(true);
+        let typed = format::temperature(&event_target_value(&ev));
+        if let (Some(value), None) = (typed.value, typed.note) {
+            note.set(None);
+            temperature.set(value);
+        }
+    };
+    let type_done = move |ev| {
+        is_typing.set_value(false);
+        let typed = format::temperature(&event_target_value(&ev));
+        note.set(typed.note);
+        if let Some(value) = typed.value {
+            temperature.set(value);
+        }
+        show_number(temperature.get_untracked());
+    };
+    let resample = move |_| match getrandom::u64() {
+        Ok(fresh) => {
+            note.set(None);
+            seed.set(fresh);
+        }
+        Err(why) => note.set(Some(format!("The browser gave no random seed: {why}."))),
+    };
+
+    let status = Memo::new(move |_| {
+        if let Some(note) = note.get() {
+            return (Tone::Problem, note);
+        }
+        status(&Situation {
+            experiment,
+            engine: engine.state.get(),
+            model: engine.models[index].get(),
+            restarted: engine.restarted.get(),
+            failure: slot.failure.get(),
+            device: engine.device.get(),
+            has_model: drawn.with(|d| d.as_ref().is_some_and(|d| !d.placeholder)),
+        })
+    });
+
+    let told = move |tell: fn(&BatchResult) -> String| {
+        move || drawn.with(|d| d.as_ref().map_or_else(String::new, |d| tell(d)))
+    };
+    let label = move || drawn.with(|d| describe(experiment, temperature.get(), d.as_deref()));
+    let id = |part: &str| format!("{}-{part}", experiment.name);
+    let bug = experiment.backward_loop != BackwardLoop::Correct;
+
+    view! {
+        <div
+            class="demo"
+            class:buggy=bug
+            data-demo=experiment.name
+            data-state=move || {
+                drawn.with(|d| match d {
+                    None => "waiting",
+                    Some(batch) if batch.placeholder => "placeholder",
+                    Some(_) => "model",
+                })
+            }
+            data-device=told(|b| device_name(b.device).into())
+            data-batch=told(|b| b.id.to_string())
+            data-sampled=told(|b| b.sampled.to_string())
+            data-tv=told(|b| format!("{:.6}", b.total_variation))
+            data-histogram=told(|b| fingerprint(&b.histogram))
+        >
+            <figure>
+                <canvas class="plot" node_ref=canvas role="img" aria-label=label></canvas>
+                <figcaption>
+                    <Legend bug tempered=Signal::derive(move || tempered.get()) />
+                </figcaption>
+            </figure>
+            <div class="controls">
+                <div class="field wide">
+                    <label for=id("temperature")>"Temperature "<Math formula=formulas::TEMPERATURE /></label>
+                    <input
+                        type="range"
+                        class="temperature"
+                        id=id("temperature")
+                        min=TEMPERATURES.start().to_string()
+                        max=TEMPERATURES.end().to_string()
+                        step=TEMPERATURE_STEP.to_string()
+                        prop:value=move || format!("{:.2}", temperature.get())
+                        on:input=slide
+                    />
+                    <input
+                        type="number"
+                        class="temperature-number"
+                        node_ref=number
+                        aria-label="Temperature as a number"
+                        min=TEMPERATURES.start().to_string()
+                        max=TEMPERATURES.end().to_string()
+                        step=TEMPERATURE_STEP.to_string()
+                        inputmode="decimal"
+                        on:input=type_on
+                        on:change=type_done
+                    />
+                </div>
+                <button type="button" class="resample" on:click=resample>
+                    "Resample"
+                </button>
+                <div class="field">
+                    <label for=id("count")>"Trajectories"</label>
+                    <select
+                        class="count"
+                        id=id("count")
+                        on:change=move |ev| {
+                            if let Ok(value) = event_target_value(&ev).parse() {
+                                count.set(value);
+                            }
+                        }
+                    >
+                        {COUNTS
+                            .map(|n| {
+                                view! {
+                                    <option value=n.to_string() selected=n == FIRST_COUNT>
+                                        {thousands(n.into())}
+                                    </option>
+                                }
+                            })
+                            .collect_view()}
+                    </select>
+                </div>
+                <div class="field">
+                    <label for=id("device")>"Engine"</label>
+                    <select
+                        class="device"
+                        id=id("device")
+                        on:change=move |ev| {
+                            let value = event_target_value(&ev);
+                            if let Some(choice) = DEVICES.iter().find(|d| d.1 == value) {
+                                engine.device.set(choice.0);
+                            }
+                        }
+                    >
+                        {DEVICES
+                            .map(|(choice, value, name)| {
+                                let disabled = move || {
+                                    choice == DeviceChoice::WebGpu && !gpu_may_run(&engine.state.get())
+                                };
+                                view! {
+                                    <option
+                                        value=value
+                                        prop:selected=move || engine.device.get() == choice
+                                        disabled=disabled
+                                    >
+                                        {name}
+                                    </option>
+                                }
+                            })
+                            .collect_view()}
+                    </select>
+                </div>
+                <label class="check">
+                    <input
+                        type="checkbox"
+                        class="tempered"
+                        on:change=move |ev| tempered.set(event_target_checked(&ev))
+                    />
+                    "Show "
+                    <Math formula=formulas::TEMPERED />
+                </label>
+            </div>
+            <p class="status" role="status" class:problem=move || status.get().0 == Tone::Problem>
+                {move || status.get().1}
+            </p>
+            <Readout experiment drawn tempered temperature count engine />
+        </div>
+    }
+}
+
+/// A formula inside a sentence.
+#[component]
+pub fn Math(formula: &'static str) -> impl IntoView {
+    view! { <span class="math" inner_html=formula></span> }
+}
+
+#[component]
+fn Legend(bug: bool, tempered: Signal<bool>) -> impl IntoView {
+    let model = if bug {
+        view! { <span class="key line bug">"the buggy model, exactly"</span> }
+    } else {
+        view! { <span class="key line model">"the model, exactly"</span> }
+    };
+    view! {
+        <span class="key line target">"target"</span>
+        {model}
+        <span class="key bar">"samples"</span>
+        <span class="key dash">"modes"</span>
+        <span class="key dot">"start S"<sub>"0"</sub></span>
+        <span class="key line path">"trajectories"</span>
+        <Show when=move || tempered.get()>
+            <span class="key line tempered">"tempered target"</span>
+        </Show>
+    }
+}
+
+#[component]
+fn Readout(
+    experiment: &'static Experiment,
+    drawn: RwSignal<Option<Arc<BatchResult>>>,
+    tempered: RwSignal<bool>,
+    temperature: RwSignal<f64>,
+    count: RwSignal<u32>,
+    engine: Engine,
+) -> impl IntoView {
+    let told = move |tell: fn(&BatchResult) -> String| {
+        move || drawn.with(|d| d.as_ref().map_or_else(|| UNKNOWN.to_owned(), |d| tell(d)))
+    };
+    let mut means: Vec<f64> = experiment.modes.iter().map(|m| m.mean).collect();
+    means.sort_by(f64::total_cmp);
+    let truth = experiment.target().mode_mass();
+    let row = move |mass: fn(&BatchResult) -> &[f64]| {
+        (0..experiment.modes.len())
+            .map(|mode| {
+                let cell = move || {
+                    drawn.with(|d| {
+                        d.as_ref()
+                            .and_then(|d| mass(d).get(mode))
+                            .map_or_else(|| UNKNOWN.to_owned(), |&m| percent(m, 1))
+                    })
+                };
+                view! { <td>{cell}</td> }
+            })
+            .collect_view()
+    };
+    // The heaviest number of the readout; a memo, so that it is found once per picture.
+    let to_tempered = Memo::new(move |_| {
+        if !tempered.get() {
+            return None;
+        }
+        let curve = tempered_curve(experiment, temperature.get());
+        let range = experiment.plot_range();
+        drawn.with(|d| {
+            let density = &d.as_ref()?.density;
+            Some(total_variation(density, &curve, range))
+        })
+    });
+    let runner = move || {
+        drawn.with(|d| match d.as_ref().map(|d| d.device) {
+            None => UNKNOWN.to_owned(),
+            Some(DeviceUsed::Cpu) => "CPU".to_owned(),
+            Some(DeviceUsed::WebGpu) => engine.state.with(|state| match state {
+                EngineState::Settled(GpuStatus::Running { adapter }) => {
+                    format!("WebGPU, {adapter}")
+                }
+                _ => "WebGPU".to_owned(),
+            }),
+        })
+    };
+    let sampled = move || {
+        drawn.with(|d| match d {
+            None => UNKNOWN.to_owned(),
+            Some(d) if d.sampled < count.get() => format!(
+                "{} of {}",
+                thousands(d.sampled.into()),
+                thousands(count.get().into())
+            ),
+            Some(d) => thousands(d.sampled.into()),
+        })
+    };
+    view! {
+        <div class="readout">
+            <table class="mass">
+                <caption>"Mass per mode"</caption>
+                <thead>
+                    <tr>
+                        <th scope="col">"mode at"</th>
+                        {means
+                            .iter()
+                            .map(|&mean| view! { <th scope="col">{place(mean)}</th> })
+                            .collect_view()}
+                    </tr>
+                </thead>
+                <tbody>
+                    <tr>
+                        <th scope="row">"target"</th>
+                        {truth.iter().map(|&m| view! { <td>{percent(m, 1)}</td> }).collect_view()}
+                    </tr>
+                    <tr>
+                        <th scope="row">"model, exact"</th>
+                        {row(|b| &b.mode_mass)}
+                    </tr>
+                    <tr>
+                        <th scope="row">"samples"</th>
+                        {row(|b| &b.sampled_mode_mass)}
+                    </tr>
+                </tbody>
+            </table>
+            <dl>
+                <dt>"Total variation to the target, exact"</dt>
+                <dd class="tv">{told(|b| fixed(b.total_variation, 3))}</dd>
+                <Show when=move || tempered.get()>
+                    <dt>"Total variation to the tempered target"</dt>
+                    <dd>
+                        {move || to_tempered.get().map_or_else(|| UNKNOWN.into(), |tv| fixed(tv, 3))}
+                    </dd>
+                </Show>
+                <dt>"log Z, learned"</dt>
+                <dd>{told(|b| b.log_z.map_or_else(|| UNKNOWN.to_owned(), |z| fixed(z, 3)))}</dd>
+                <dt>"log Z, true"</dt>
+                <dd>{fixed(experiment.target().log_partition(), 3)}</dd>
+                <dt>"Trajectories sampled"</dt>
+                <dd>{sampled}</dd>
+                <dt>"Time to sample"</dt>
+                <dd>{told(|b| duration(b.sampling_ms))}</dd>
+                <dt>"Engine that ran"</dt>
+                <dd class="runner" title=runner>{runner}</dd>
+            </dl>
+        </div>
+    }
+}
+
+fn device_name(device: DeviceUsed) -> &'static str {
+    match device {
+        DeviceUsed::Cpu => "cpu",
+        DeviceUsed::WebGpu => "webgpu",
+    }
+}
+
+/// Whether WebGPU can still be chosen.
+fn gpu_may_run(state: &EngineState) -> bool {
+    !matches!(
+        state,
+        EngineState::Settled(GpuStatus::Unavailable { .. }) | EngineState::Gone(_)
+    )
+}
+
+/// How a status is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tone {
+    Plain,
+    Problem,
+}
+
+/// What the status line is about.
+struct Situation {
+    experiment: &'static Experiment,
+    engine: EngineState,
+    model: ModelState,
+    restarted: Option<String>,
+    failure: Option<String>,
+    device: DeviceChoice,
+    /// Whether the figure shows the trained model.
+    has_model: bool,
+}
+
+fn status(now: &Situation) -> (Tone, String) {
+    let shown = format!("the figure shows the placeholder policy (mean 0, std {PLACEHOLDER_STD})");
+    if let ModelState::Failed(why) = &now.model {
+        return (Tone::Problem, format!("{why} Until then {shown}."));
+    }
+    match &now.engine {
+        EngineState::Gone(why) if now.has_model => {
+            return (
+                Tone::Problem,
+                format!(
+                    "The engine is gone ({why}). The figure stays as it is; reload the page to go on."
+                ),
+            );
+        }
+        EngineState::Gone(why) => {
+            return (
+                Tone::Problem,
+                format!(
+                    "The engine does not run ({why}), so {shown}. Reload the page to try again."
+                ),
+            );
+        }
+        EngineState::Starting if !now.has_model => {
+            return (
+                Tone::Plain,
+                format!("The engine is loading; until then {shown}."),
+            );
+        }
+        _ => {}
+    }
+    if let Some(why) = &now.failure {
+        return (Tone::Problem, why.clone());
+    }
+    if !now.has_model {
+        return (
+            Tone::Plain,
+            format!("The weights are loading; until then {shown}."),
+        );
+    }
+    if let Some(why) = &now.restarted {
+        return (Tone::Problem, why.clone());
+    }
+    let model = format!("The trained model {} is running.", now.experiment.name);
+    match &now.engine {
+        EngineState::Settled(GpuStatus::Unavailable { why }) if now.device != DeviceChoice::Cpu => {
+            (Tone::Plain, format!("{model} On the CPU: {why}"))
+        }
+        _ => (Tone::Plain, model),
+    }
+}
+
+/// The figure in words, for those who do not see it.
+fn describe(experiment: &Experiment, temperature: f64, batch: Option<&BatchResult>) -> String {
+    let list = |values: &[f64], tell: &dyn Fn(f64) -> String| {
+        let words: Vec<String> = values.iter().map(|&v| tell(v)).collect();
+        words.join(", ")
+    };
+    let target = experiment.target();
+    let mut means: Vec<f64> = experiment.modes.iter().map(|m| m.mean).collect();
+    means.sort_by(f64::total_cmp);
+    let shares = |mass: &[f64]| list(mass, &|m| percent(m, 1));
+    let mut words = format!(
+        "Above, densities over x: a target with modes at {}. Below, trajectories of {} steps from x = {}. ",
+        list(&means, &place),
+        experiment.steps,
+        place(experiment.start),
+    );
+    words += &match batch {
+        None => format!("The sampler is the placeholder policy, std {PLACEHOLDER_STD} a step."),
+        Some(batch) => format!(
+            "The sampler is {}, at temperature {}: total variation to the target {}; mass per mode {} (target {}); log Z learned {}, true {}; {} samples, of which per mode {}.",
+            if batch.placeholder {
+                "the placeholder policy"
+            } else {
+                "the trained model"
+            },
+            fixed(temperature, 2),
+            fixed(batch.total_variation, 3),
+            shares(&batch.mode_mass),
+            shares(&target.mode_mass()),
+            batch
+                .log_z
+                .map_or_else(|| "unknown".into(), |z| fixed(z, 3)),
+            fixed(target.log_partition(), 3),
+            thousands(batch.sampled.into()),
+            shares(&batch.sampled_mode_mass),
+        ),
+    };
+    words
+}

@@ -1,0 +1,164 @@
+//! Numbers as a reader sees them, and numbers as a reader types them.
+
+use std::ops::RangeInclusive;
+
+/// What stands where a number is not known.
+pub const UNKNOWN: &str = "–";
+
+/// The temperatures that the controls offer.
+pub const TEMPERATURES: RangeInclusive<f64> = 0.05..=3.0;
+/// The slider's step.
+pub const TEMPERATURE_STEP: f64 = 0.01;
+
+/// `value` with `digits` decimals and a true minus sign; [`UNKNOWN`] if it is not finite.
+pub fn fixed(value: f64, digits: usize) -> String {
+    if !value.is_finite() {
+        return UNKNOWN.into();
+    }
+    let text = format!("{value:.digits$}");
+    match text.strip_prefix('-') {
+        // A negative number that rounds to zero is zero.
+        Some(rest) if rest.bytes().all(|b| b == b'0' || b == b'.') => rest.into(),
+        Some(rest) => format!("\u{2212}{rest}"),
+        None => text,
+    }
+}
+
+/// A share in percent, with `digits` decimals.
+pub fn percent(share: f64, digits: usize) -> String {
+    format!("{}\u{202f}%", fixed(100.0 * share, digits))
+}
+
+/// A whole number with commas between the thousands.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A duration given in milliseconds, with two or three digits that mean something.
+pub fn duration(ms: f64) -> String {
+    match ms {
+        ms if !ms.is_finite() => UNKNOWN.into(),
+        ms if ms < 9.95 => format!("{ms:.1}\u{202f}ms"),
+        ms if ms < 999.5 => format!("{ms:.0}\u{202f}ms"),
+        ms => format!("{:.1}\u{202f}s", ms / 1000.0),
+    }
+}
+
+/// A mode's place on the axis: as few decimals as it has.
+pub fn place(x: f64) -> String {
+    let digits = if x.fract() == 0.0 { 0 } else { 1 };
+    fixed(x, digits)
+}
+
+/// Words as a sentence lists them: `a, b and c`.
+pub fn enumeration(words: &[String]) -> String {
+    match words {
+        [] => UNKNOWN.into(),
+        [only] => only.clone(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}
+
+/// What a reader typed into the temperature field.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Typed {
+    /// The temperature to use, or none when the old one stays.
+    pub value: Option<f64>,
+    /// What to tell the reader, if the value is not what was typed.
+    pub note: Option<String>,
+}
+
+/// Reads the temperature field: numbers beyond [`TEMPERATURES`] come back clamped, anything else
+/// leaves the old value, and both say so.
+pub fn temperature(text: &str) -> Typed {
+    let (lowest, highest) = (*TEMPERATURES.start(), *TEMPERATURES.end());
+    let typed = text.trim().replace(',', ".");
+    match typed.parse::<f64>() {
+        Ok(value) if TEMPERATURES.contains(&value) => Typed {
+            value: Some(value),
+            note: None,
+        },
+        Ok(value) if !value.is_nan() => {
+            let clamped = value.clamp(lowest, highest);
+            Typed {
+                value: Some(clamped),
+                note: Some(format!(
+                    "Temperature goes from {lowest} to {highest}: {typed} became {clamped}."
+                )),
+            }
+        }
+        _ => Typed {
+            value: None,
+            note: Some(format!(
+                "Temperature is a number from {lowest} to {highest}; the last one stays."
+            )),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_look_like_numbers() {
+        for (value, digits, expected) in [
+            (0.6931, 3, "0.693"),
+            (-2.25, 1, "\u{2212}2.2"),
+            (-0.004, 2, "0.00"),
+            (f64::NAN, 2, "–"),
+            (f64::INFINITY, 0, "–"),
+        ] {
+            assert_eq!(fixed(value, digits), expected);
+        }
+        assert_eq!(percent(0.4737, 1), "47.4\u{202f}%");
+        for (number, expected) in [(5, "5"), (500, "500"), (2_000, "2,000")] {
+            assert_eq!(thousands(number), expected);
+        }
+        assert_eq!(thousands(1_234_567), "1,234,567");
+        for (ms, expected) in [(3.44, "3.4"), (9.96, "10"), (431.8, "432")] {
+            assert_eq!(duration(ms), format!("{expected}\u{202f}ms"));
+        }
+        assert_eq!(duration(6_312.0), "6.3\u{202f}s");
+        assert_eq!(place(-3.0), "\u{2212}3");
+        assert_eq!(place(0.5), "0.5");
+    }
+
+    #[test]
+    fn lists_read_as_sentences_have_them() {
+        for (words, expected) in [
+            (&[][..], "–"),
+            (&["a"], "a"),
+            (&["a", "b"], "a and b"),
+            (&["a", "b", "c"], "a, b and c"),
+        ] {
+            let words: Vec<String> = words.iter().map(|&w| w.into()).collect();
+            assert_eq!(enumeration(&words), expected);
+        }
+    }
+
+    #[test]
+    fn typed_temperatures_are_used_clamped_or_refused_and_it_is_said() {
+        let good = temperature(" 0.35 ");
+        assert_eq!((good.value, good.note), (Some(0.35), None));
+        assert_eq!(temperature("0,35").value, Some(0.35));
+        for (typed, value) in [("7", 3.0), ("0", 0.05), ("-1", 0.05), ("1e9", 3.0)] {
+            let clamped = temperature(typed);
+            assert_eq!(clamped.value, Some(value));
+            assert!(clamped.note.is_some_and(|note| note.contains(typed)));
+        }
+        for typed in ["", "warm", "NaN", "1..2"] {
+            let refused = temperature(typed);
+            assert_eq!(refused.value, None);
+            assert!(refused.note.is_some());
+        }
+    }
+}

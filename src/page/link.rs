@@ -1,0 +1,332 @@
+//! The page's end of the engine: owns the worker, speaks its messages, starts it again when it
+//! dies, and shows all of it as signals.
+
+use super::schedule::Schedule;
+use crate::experiment::EXPERIMENTS;
+use crate::message::{
+    BatchResult, DeviceChoice, FromEngine, GpuStatus, SampleRequest, ToEngine, decode, encode,
+};
+use js_sys::Uint8Array;
+use leptos::prelude::*;
+use std::sync::Arc;
+use std::time::Duration;
+use wasm_bindgen::JsCast;
+use wasm_bindgen::closure::Closure;
+use web_sys::{
+    ErrorEvent, Event, EventTarget, MessageEvent, Url, Worker, WorkerOptions, WorkerType,
+};
+
+/// The worker's script, beside the page.
+const WORKER: &str = "engine_loader.js";
+/// The folder of the weights, beside the page.
+const PRETRAINED: &str = "pretrained/";
+/// How often a worker that dies is started again before the page gives up.
+const RESTARTS: u32 = 2;
+/// How often the page looks whether the worker still answers.
+const TICK: Duration = Duration::from_secs(5);
+/// Ticks without a word, while one is owed, after which the worker counts as dead. Ticks and not a
+/// clock: a laptop that slept an hour has not waited an hour.
+const PATIENCE: u32 = 12;
+
+/// What the engine is up to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EngineState {
+    /// The worker has not spoken yet.
+    Starting,
+    /// The worker takes requests; the GPU is still being looked for.
+    Ready,
+    /// The GPU was found, or not.
+    Settled(GpuStatus),
+    /// There is no engine, for the reason given.
+    Gone(String),
+}
+
+/// What became of a model's weights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelState {
+    Loading,
+    Loaded,
+    /// They cannot be used, for the reason given.
+    Failed(String),
+}
+
+/// What the page sets of a request; the rest is the figure's.
+pub type Draft = SampleRequest;
+
+/// One figure's line to the engine.
+#[derive(Clone, Copy)]
+pub struct Slot {
+    index: usize,
+    /// The newest answer.
+    pub batch: RwSignal<Option<Arc<BatchResult>>>,
+    /// Why the newest request had no answer.
+    pub failure: RwSignal<Option<String>>,
+}
+
+/// The engine, for all figures. A handle: copies are the same engine.
+#[derive(Clone, Copy)]
+pub struct Engine {
+    link: StoredValue<Link, LocalStorage>,
+    /// What the engine is up to.
+    pub state: RwSignal<EngineState>,
+    /// What became of each experiment's weights, in the order of the table.
+    pub models: [RwSignal<ModelState>; EXPERIMENTS.len()],
+    /// The reader's choice, one for the page.
+    pub device: RwSignal<DeviceChoice>,
+    /// What the reader should know of an engine that had to be started again.
+    pub restarted: RwSignal<Option<String>>,
+}
+
+#[derive(Default)]
+struct Link {
+    worker: Option<Worker>,
+    /// Which worker, counted; words of an earlier one are not heard.
+    generation: u32,
+    is_ready: bool,
+    silent_ticks: u32,
+    slots: Vec<(Slot, Schedule<Draft>)>,
+}
+
+impl Engine {
+    /// Starts the engine.
+    pub fn start() -> Self {
+        let engine = Engine {
+            link: StoredValue::new_local(Link::default()),
+            state: RwSignal::new(EngineState::Starting),
+            models: EXPERIMENTS
+                .each_ref()
+                .map(|_| RwSignal::new(ModelState::Loading)),
+            device: RwSignal::new(DeviceChoice::Auto),
+            restarted: RwSignal::new(None),
+        };
+        engine.spawn();
+        set_interval(move || engine.tick(), TICK);
+        engine
+    }
+
+    /// A line to the engine for one figure.
+    pub fn open(self) -> Slot {
+        self.link
+            .try_update_value(|link| {
+                let slot = Slot {
+                    index: link.slots.len(),
+                    batch: RwSignal::new(None),
+                    failure: RwSignal::new(None),
+                };
+                link.slots.push((slot, Schedule::default()));
+                slot
+            })
+            .unwrap_or_else(|| Slot {
+                index: usize::MAX,
+                batch: RwSignal::new(None),
+                failure: RwSignal::new(None),
+            })
+    }
+
+    /// Asks for a batch. Its `demo` and `id` are filled in here.
+    pub fn ask(self, slot: Slot, draft: Draft) {
+        let next = self.link.try_update_value(|link| {
+            let (_, schedule) = link.slots.get_mut(slot.index)?;
+            // What is asked before the worker listens is kept and sent when it does.
+            schedule.ask(draft).filter(|_| link.is_ready)
+        });
+        self.send_sample(slot.index, next.flatten());
+    }
+
+    fn send_sample(self, index: usize, next: Option<(u32, Draft)>) {
+        if let Some((id, draft)) = next {
+            self.send(&ToEngine::Sample(SampleRequest {
+                demo: index as u32,
+                id,
+                ..draft
+            }));
+        }
+    }
+
+    fn send(self, message: &ToEngine) {
+        let sent = self.link.with_value(|link| {
+            let worker = link.worker.as_ref()?;
+            let bytes = encode(message).ok()?;
+            worker
+                .post_message(&Uint8Array::from(bytes.as_slice()))
+                .ok()
+        });
+        if sent.is_none() {
+            leptos::logging::warn!("the engine could not be sent {message:?}");
+        }
+    }
+
+    fn spawn(self) {
+        let Some(generation) = self.link.try_update_value(|link| {
+            link.generation += 1;
+            link.is_ready = false;
+            link.silent_ticks = 0;
+            link.generation
+        }) else {
+            return;
+        };
+        let worker = match start_worker() {
+            Ok(worker) => worker,
+            Err(why) => return self.give_up(&why),
+        };
+        listen(&worker, "message", move |event| {
+            if let Some(event) = event.dyn_ref::<MessageEvent>() {
+                self.hear(generation, &Uint8Array::new(&event.data()).to_vec());
+            }
+        });
+        for kind in ["error", "messageerror"] {
+            listen(&worker, kind, move |event| {
+                // Told here; the browser need not report it again.
+                event.prevent_default();
+                let why = event
+                    .dyn_ref::<ErrorEvent>()
+                    .map(ErrorEvent::message)
+                    .filter(|message| !message.is_empty())
+                    .unwrap_or_else(|| format!("{WORKER} could not be run"));
+                self.mourn(generation, &why);
+            });
+        }
+        self.link.update_value(|link| link.worker = Some(worker));
+    }
+
+    fn is_current(self, generation: u32) -> bool {
+        self.link.with_value(|link| link.generation == generation)
+    }
+
+    /// The worker died. Starts another one without the GPU, which is the likeliest cause, or
+    /// gives up.
+    fn mourn(self, generation: u32, why: &str) {
+        if !self.is_current(generation) {
+            return;
+        }
+        self.link.with_value(|link| {
+            if let Some(worker) = &link.worker {
+                worker.terminate();
+            }
+        });
+        if generation > RESTARTS {
+            return self.give_up(why);
+        }
+        self.restarted.set(Some(format!(
+            "The engine stopped ({why}) and was started again; the GPU is lost, the CPU goes on."
+        )));
+        for model in self.models {
+            model.set(ModelState::Loading);
+        }
+        self.state.set(EngineState::Starting);
+        self.spawn();
+    }
+
+    fn give_up(self, why: &str) {
+        self.link.update_value(|link| {
+            link.worker = None;
+            link.is_ready = false;
+        });
+        self.state.set(EngineState::Gone(why.to_owned()));
+    }
+
+    fn tick(self) {
+        let lost = self.link.try_update_value(|link| {
+            link.worker.as_ref()?;
+            let owes = !link.is_ready || link.slots.iter().any(|(_, s)| s.is_busy());
+            link.silent_ticks = if owes { link.silent_ticks + 1 } else { 0 };
+            (link.silent_ticks >= PATIENCE).then_some(link.generation)
+        });
+        if let Some(generation) = lost.flatten() {
+            self.mourn(generation, "no answer for a minute");
+        }
+    }
+
+    fn hear(self, generation: u32, bytes: &[u8]) {
+        if !self.is_current(generation) {
+            return;
+        }
+        self.link.update_value(|link| link.silent_ticks = 0);
+        match decode::<FromEngine>(bytes) {
+            Ok(FromEngine::Ready) => self.introduce(),
+            Ok(FromEngine::Gpu(status)) => self.state.set(EngineState::Settled(status)),
+            Ok(FromEngine::Model { model, outcome }) => {
+                let place = EXPERIMENTS.iter().position(|e| e.name == model);
+                if let Some(index) = place {
+                    self.models[index].set(match outcome {
+                        Ok(()) => ModelState::Loaded,
+                        Err(why) => ModelState::Failed(why),
+                    });
+                }
+            }
+            Ok(FromEngine::Batch(batch)) => {
+                let (demo, id) = (batch.demo as usize, batch.id);
+                self.settle(demo, id, |slot| {
+                    slot.failure.set(None);
+                    slot.batch.set(Some(Arc::new(batch)));
+                });
+            }
+            Ok(FromEngine::Failed { demo, id, why }) => {
+                self.settle(demo as usize, id, |slot| slot.failure.set(Some(why)));
+            }
+            Err(error) => self.mourn(generation, &format!("it sent what is no message: {error}")),
+        }
+    }
+
+    /// The worker listens: tells it where the weights are, which to load, and what was asked
+    /// meanwhile.
+    fn introduce(self) {
+        let pretrained_url = match beside_the_page(PRETRAINED) {
+            Ok(url) => url,
+            Err(why) => return self.give_up(&why),
+        };
+        let gpu = self.restarted.with_untracked(Option::is_none);
+        self.send(&ToEngine::Start {
+            pretrained_url,
+            gpu,
+        });
+        for experiment in &EXPERIMENTS {
+            let model = experiment.name.to_owned();
+            self.send(&ToEngine::Load { model });
+        }
+        self.state.set(EngineState::Ready);
+        let asked = self.link.try_update_value(|link| {
+            link.is_ready = true;
+            link.slots
+                .iter_mut()
+                .map(|(_, schedule)| schedule.restart())
+                .collect::<Vec<_>>()
+        });
+        for (index, next) in asked.into_iter().flatten().enumerate() {
+            self.send_sample(index, next);
+        }
+    }
+
+    fn settle(self, index: usize, id: u32, show: impl FnOnce(Slot)) {
+        let settled = self.link.try_update_value(|link| {
+            let (slot, schedule) = link.slots.get_mut(index)?;
+            Some((*slot, schedule.answered(id)))
+        });
+        if let Some((slot, next)) = settled.flatten() {
+            self.send_sample(index, next);
+            show(slot);
+        }
+    }
+}
+
+fn listen(target: &EventTarget, kind: &str, act: impl FnMut(Event) + 'static) {
+    let act = Closure::<dyn FnMut(Event)>::new(act).into_js_value();
+    // The browsers that have workers do not refuse a listener.
+    let _ = target.add_event_listener_with_callback(kind, act.unchecked_ref());
+}
+
+fn start_worker() -> Result<Worker, String> {
+    let url = beside_the_page(WORKER)?;
+    let options = WorkerOptions::new();
+    options.set_type(WorkerType::Module);
+    Worker::new_with_options(&url, &options)
+        .map_err(|error| format!("{WORKER} could not be started: {error:?}"))
+}
+
+/// The absolute URL of `name` in the page's own folder.
+fn beside_the_page(name: &str) -> Result<String, String> {
+    let base = document().base_uri().ok().flatten();
+    base.and_then(|base| Url::new_with_base(name, &base).ok())
+        .map(|url| url.href())
+        .ok_or_else(|| format!("the page does not know its own address, so not that of {name}"))
+}

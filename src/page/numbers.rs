@@ -1,0 +1,160 @@
+//! The numbers in the text. They come from the manifest of the bundled models, read at compile
+//! time, so that retraining never makes a sentence false.
+
+use super::format::{UNKNOWN, enumeration, fixed, percent, place};
+use crate::experiment::Experiment;
+use crate::weights::manifest::{FORMAT, Manifest, ModelEntry};
+use std::sync::LazyLock;
+
+static MANIFEST: LazyLock<Result<Manifest, String>> =
+    LazyLock::new(|| read(include_str!(concat!(env!("OUT_DIR"), "/manifest.json"))));
+
+fn read(json: &str) -> Result<Manifest, String> {
+    if json.is_empty() {
+        return Err("this build has no pretrained/manifest.json".into());
+    }
+    let manifest: Manifest = serde_json::from_str(json)
+        .map_err(|error| format!("pretrained/manifest.json could not be read: {error}"))?;
+    if manifest.format == FORMAT {
+        Ok(manifest)
+    } else {
+        Err(format!(
+            "pretrained/manifest.json has format {}, this build reads {FORMAT}",
+            manifest.format
+        ))
+    }
+}
+
+/// Why the text has no numbers, if it has none.
+pub fn problem() -> Option<&'static str> {
+    MANIFEST.as_ref().err().map(String::as_str)
+}
+
+/// The manifest's entry for the model called `name`.
+pub fn model(name: &str) -> Option<&'static ModelEntry> {
+    MANIFEST
+        .as_ref()
+        .ok()?
+        .models
+        .iter()
+        .find(|m| m.name == name)
+}
+
+fn tell(name: &str, what: impl Fn(&ModelEntry) -> String) -> String {
+    model(name).map_or_else(|| UNKNOWN.into(), what)
+}
+
+/// Exact total variation between model and target at T = 1.
+pub fn total_variation(name: &str) -> String {
+    tell(name, |m| fixed(m.metrics.total_variation, 3))
+}
+
+/// The same, as a share in percent.
+pub fn misplaced(name: &str) -> String {
+    tell(name, |m| percent(m.metrics.total_variation, 0))
+}
+
+/// KL(target, model), in nats.
+pub fn kl(name: &str) -> String {
+    tell(name, |m| fixed(m.metrics.kl_target_model, 3))
+}
+
+/// The learned log Z, in nats.
+pub fn log_z(name: &str) -> String {
+    tell(name, |m| fixed(m.log_z, 2))
+}
+
+/// The true log Z, in nats.
+pub fn log_z_true(name: &str) -> String {
+    tell(name, |m| fixed(m.log_z_true, 2))
+}
+
+/// True minus learned log Z, in nats.
+pub fn log_z_gap(name: &str) -> String {
+    tell(name, |m| fixed(m.log_z_true - m.log_z, 2))
+}
+
+/// Mean training loss at the end, in nats².
+pub fn loss(name: &str) -> String {
+    tell(name, |m| fixed(m.final_loss, 3))
+}
+
+/// Mass per mode of the model, from left to right.
+pub fn masses(name: &str) -> String {
+    tell(name, |m| shares(&m.mode_mass))
+}
+
+/// Mass per mode of the target, from left to right.
+pub fn target_masses(name: &str) -> String {
+    tell(name, |m| shares(&m.target_mode_mass))
+}
+
+fn shares(mass: &[f64]) -> String {
+    let shares: Vec<String> = mass.iter().map(|&m| percent(m, 1)).collect();
+    enumeration(&shares)
+}
+
+/// A mode that gets the wrong share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Where the mode is.
+    pub place: String,
+    /// The model's mass there.
+    pub model: String,
+    /// The target's mass there.
+    pub target: String,
+}
+
+/// The modes that the model serves worst and best for their size: the lowest and the highest
+/// ratio of the model's mass to the target's.
+pub fn extremes(name: &str) -> (Share, Share) {
+    let nowhere = || Share {
+        place: UNKNOWN.into(),
+        model: UNKNOWN.into(),
+        target: UNKNOWN.into(),
+    };
+    let Some((experiment, model)) = Experiment::named(name).zip(model(name)) else {
+        return (nowhere(), nowhere());
+    };
+    let mut means: Vec<f64> = experiment.modes.iter().map(|m| m.mean).collect();
+    means.sort_by(f64::total_cmp);
+    let mut rows: Vec<(f64, Share)> = means
+        .iter()
+        .zip(model.mode_mass.iter().zip(&model.target_mode_mass))
+        .map(|(&mean, (&got, &truth))| {
+            let share = Share {
+                place: place(mean),
+                model: percent(got, 1),
+                target: percent(truth, 1),
+            };
+            (got / truth, share)
+        })
+        .collect();
+    rows.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let worst = rows.first().map_or_else(nowhere, |row| row.1.clone());
+    let best = rows.last().map_or_else(nowhere, |row| row.1.clone());
+    (worst, best)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_that_cannot_be_used_says_which_file_and_why() {
+        for (json, why) in [
+            ("", "no pretrained/manifest.json"),
+            ("{", "pretrained/manifest.json could not be read"),
+            (r#"{"format": 99, "models": []}"#, "format 99"),
+        ] {
+            let error = read(json).expect_err(json);
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_model_that_is_not_there_leaves_dashes_and_no_panic() {
+        assert_eq!(total_variation("nine_mode"), UNKNOWN);
+        assert_eq!(extremes("nine_mode").0.model, UNKNOWN);
+    }
+}

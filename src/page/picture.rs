@@ -1,0 +1,218 @@
+//! What a figure shows, as plain numbers: curves, bars and trajectories. How it is drawn is
+//! [`plot`](super)'s business.
+
+use crate::experiment::{self, Experiment};
+use crate::message::BatchResult;
+use crate::mixture::normal_between;
+use crate::policy::Policy;
+use crate::rollout::Rollout;
+
+/// Histogram bins over the plotted range.
+pub const BINS: u32 = 80;
+/// Cells of the exact density over the plotted range.
+pub const CELLS: u32 = 400;
+/// Trajectories drawn as lines.
+pub const PATHS: u32 = 120;
+/// The standard deviation of each of the placeholder's steps, in units of x; its mean is 0.
+pub const PLACEHOLDER_STD: f64 = 0.3;
+
+/// A curve as points (x, density).
+pub type Curve = Vec<(f64, f64)>;
+
+/// A sampler's terminal density, samples and trajectories.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Picture {
+    /// The horizon N.
+    pub steps: usize,
+    /// Samples per bin, as a density; empty when nothing was sampled.
+    pub histogram: Vec<f32>,
+    /// The exact terminal density, averaged over each of equal cells; empty when not known.
+    pub density: Vec<f32>,
+    /// Row-major [paths, N + 1].
+    pub paths: Vec<f32>,
+}
+
+impl Picture {
+    /// The picture of an engine's answer.
+    pub fn of(batch: &BatchResult, experiment: &Experiment) -> Self {
+        Picture {
+            steps: experiment.steps,
+            histogram: batch.histogram.clone(),
+            density: batch.density.clone(),
+            paths: batch.paths.clone(),
+        }
+    }
+
+    /// The picture of the placeholder policy at T = 1: a random walk whose end is normal, with
+    /// variance N times that of a step. Small enough to be made where it is drawn, so that there
+    /// is something to see before an engine runs.
+    pub fn placeholder(experiment: &Experiment) -> Self {
+        let (lo, hi) = experiment.plot_range();
+        let rollout = Rollout {
+            start: experiment.start,
+            steps: experiment.steps,
+            sigma_scale: 1.0,
+            extra_std: 0.0,
+            seed: experiment::DEFAULT_SEED,
+            first: 0,
+        };
+        let walks = rollout.draw(&Policy::<f32>::placeholder(1, PLACEHOLDER_STD), 1_000);
+        let bin_width = (hi - lo) / f64::from(BINS);
+        let mut histogram = vec![0.0; BINS as usize];
+        let share = (1.0 / (walks.count() as f64 * bin_width)) as f32;
+        for end in walks.terminals() {
+            let bin = ((f64::from(end) - lo) / bin_width).floor();
+            if bin >= 0.0 && bin < f64::from(BINS) {
+                histogram[bin as usize] += share;
+            }
+        }
+        let std = PLACEHOLDER_STD * (experiment.steps as f64).sqrt();
+        let width = (hi - lo) / f64::from(CELLS);
+        let density = (0..CELLS)
+            .map(|cell| {
+                let z = |x: f64| (x - experiment.start) / std;
+                let a = lo + f64::from(cell) * width;
+                (normal_between(z(a), z(a + width)) / width) as f32
+            })
+            .collect();
+        let drawn = PATHS as usize * (experiment.steps + 1);
+        Picture {
+            steps: experiment.steps,
+            histogram,
+            density,
+            paths: walks.states.into_iter().take(drawn).collect(),
+        }
+    }
+
+    /// The largest value of the exact density; 0 when it is not known.
+    pub fn peak(&self) -> f64 {
+        self.density
+            .iter()
+            .fold(0.0, |peak, &d| peak.max(f64::from(d)))
+    }
+
+    /// Where the density is largest, in the plotted `range`.
+    pub fn peak_place(&self, range: (f64, f64)) -> Option<f64> {
+        let (cell, _) = self
+            .density
+            .iter()
+            .enumerate()
+            .max_by(|a, b| a.1.total_cmp(b.1))?;
+        let width = (range.1 - range.0) / self.density.len() as f64;
+        Some(range.0 + (cell as f64 + 0.5) * width)
+    }
+}
+
+/// The centres of `cells` equal cells of `range`.
+pub fn centres(range: (f64, f64), cells: usize) -> impl Iterator<Item = f64> {
+    let width = (range.1 - range.0) / cells as f64;
+    (0..cells).map(move |cell| range.0 + (cell as f64 + 0.5) * width)
+}
+
+/// The target's density over the plotted range.
+pub fn target_curve(experiment: &Experiment) -> Curve {
+    let target = experiment.target();
+    centres(experiment.plot_range(), CELLS as usize)
+        .map(|x| (x, target.density(x)))
+        .collect()
+}
+
+/// The density of the tempered target R^(1/temperature) over the plotted range.
+pub fn tempered_curve(experiment: &Experiment, temperature: f64) -> Curve {
+    let target = experiment.target();
+    let tempered = target.tempered(temperature);
+    centres(experiment.plot_range(), CELLS as usize)
+        .map(|x| (x, tempered.density(x)))
+        .collect()
+}
+
+/// Total variation, in [0, 1], between a density averaged over equal cells of `range` and a curve
+/// known at their centres. What lies outside the range counts as if it agreed.
+pub fn total_variation(density: &[f32], curve: &[(f64, f64)], range: (f64, f64)) -> f64 {
+    let width = (range.1 - range.0) / density.len().max(1) as f64;
+    let distance: f64 = density
+        .iter()
+        .zip(curve)
+        .map(|(&d, point)| (f64::from(d) - point.1).abs())
+        .sum();
+    0.5 * distance * width
+}
+
+/// The top of the density axis. It follows the target, so that it stays put while the temperature
+/// is dragged, gives way to a taller model, and stops at three times the target's peak: a spike
+/// taller than that is cut, and the plot says so.
+pub fn axis_top(target_peak: f64, model_peak: f64) -> f64 {
+    (1.15 * model_peak).clamp(1.6 * target_peak, 3.0 * target_peak)
+}
+
+/// A short hash of a histogram (FNV-1a), by which tests tell one picture from another.
+pub fn fingerprint(histogram: &[f32]) -> String {
+    let hash = histogram
+        .iter()
+        .flat_map(|value| value.to_bits().to_le_bytes())
+        .fold(0x811c_9dc5_u32, |hash, byte| {
+            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+        });
+    format!("{hash:08x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::EXPERIMENTS;
+
+    #[test]
+    fn the_placeholder_is_a_density_and_its_samples_agree_with_it() {
+        for experiment in &EXPERIMENTS {
+            let (lo, hi) = experiment.plot_range();
+            let picture = Picture::placeholder(experiment);
+            let integral = |values: &[f32]| {
+                let sum: f64 = values.iter().map(|&v| f64::from(v)).sum();
+                sum * (hi - lo) / values.len() as f64
+            };
+            assert!((integral(&picture.density) - 1.0).abs() < 1e-4);
+            assert!((integral(&picture.histogram) - 1.0).abs() < 1e-2);
+            assert_eq!(picture.paths.len(), PATHS as usize * (experiment.steps + 1));
+            let variance = experiment.steps as f64 * PLACEHOLDER_STD.powi(2);
+            let expected = 1.0 / (2.0 * std::f64::consts::PI * variance).sqrt();
+            assert!((picture.peak() / expected - 1.0).abs() < 1e-2);
+            let place = picture.peak_place((lo, hi)).unwrap();
+            assert!((place - experiment.start).abs() < (hi - lo) / f64::from(CELLS));
+        }
+    }
+
+    #[test]
+    fn the_axis_stays_put_until_the_model_is_taller() {
+        assert_eq!(axis_top(1.0, 0.2), axis_top(1.0, 1.3));
+        assert!(axis_top(1.0, 2.0) > axis_top(1.0, 1.3));
+        assert_eq!(axis_top(1.0, 50.0), 3.0);
+    }
+
+    #[test]
+    fn at_temperature_one_both_curves_are_the_target() {
+        let experiment = &EXPERIMENTS[4];
+        for (a, b) in target_curve(experiment)
+            .iter()
+            .zip(tempered_curve(experiment, 1.0))
+        {
+            assert!((a.1 - b.1).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn total_variation_is_zero_at_home_and_one_far_away() {
+        let experiment = &EXPERIMENTS[0];
+        let (range, curve) = (experiment.plot_range(), target_curve(experiment));
+        let same: Vec<f32> = curve.iter().map(|point| point.1 as f32).collect();
+        assert!(total_variation(&same, &curve, range) < 1e-6);
+        let mut spike = vec![0.0; CELLS as usize];
+        spike[0] = (f64::from(CELLS) / (range.1 - range.0)) as f32;
+        assert!((total_variation(&spike, &curve, range) - 1.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn fingerprints_tell_histograms_apart() {
+        assert_eq!(fingerprint(&[0.1, 0.2]), fingerprint(&[0.1, 0.2]));
+        assert_ne!(fingerprint(&[0.1, 0.2]), fingerprint(&[0.2, 0.1]));
+    }
+}

@@ -1,0 +1,73 @@
+//! What every figure must know of the screen: its colours, and when to draw again.
+
+use super::palette::Palette;
+use leptos::ev;
+use leptos::prelude::*;
+use wasm_bindgen::JsCast;
+use wasm_bindgen::closure::Closure;
+use web_sys::{Element, MediaQueryList};
+
+const DARK: &str = "(prefers-color-scheme: dark)";
+
+/// The screen, as the figures see it.
+#[derive(Clone, Copy)]
+pub struct Screen {
+    /// The colours of the theme in force.
+    pub palette: RwSignal<Palette>,
+    /// Counts changes of size or zoom.
+    pub resized: RwSignal<u32>,
+    /// Counts changes of what part of the page is in view.
+    pub moved: RwSignal<u32>,
+}
+
+impl Screen {
+    /// Reads the screen and follows its changes for as long as the page lives.
+    pub fn watch() -> Self {
+        let screen = Screen {
+            palette: RwSignal::new(read_palette()),
+            resized: RwSignal::new(0),
+            moved: RwSignal::new(0),
+        };
+        window_event_listener(ev::resize, move |_| {
+            screen.resized.update(|n| *n = n.wrapping_add(1));
+            screen.moved.update(|n| *n = n.wrapping_add(1));
+        });
+        window_event_listener(ev::scroll, move |_| {
+            screen.moved.update(|n| *n = n.wrapping_add(1));
+        });
+        if let Ok(Some(query)) = window().match_media(DARK) {
+            on_change(&query, move || screen.palette.set(read_palette()));
+        }
+        screen
+    }
+
+    /// Whether `element` is in view or less than a screen away, now and after each scroll.
+    pub fn is_near(&self, element: &Element) -> bool {
+        self.moved.track();
+        let height = window()
+            .inner_height()
+            .ok()
+            .and_then(|height| height.as_f64())
+            .unwrap_or(0.0);
+        let place = element.get_bounding_client_rect();
+        place.top() < 2.0 * height && place.bottom() > -height
+    }
+}
+
+fn on_change(query: &MediaQueryList, act: impl FnMut() + 'static) {
+    let act = Closure::<dyn FnMut()>::new(act).into_js_value();
+    // A browser that refuses leaves the colours of the first moment, which can still be read.
+    let _ = query.add_event_listener_with_callback("change", act.unchecked_ref());
+}
+
+fn read_palette() -> Palette {
+    let style = document()
+        .document_element()
+        .and_then(|root| window().get_computed_style(&root).ok().flatten());
+    Palette::read(|name| {
+        style
+            .as_ref()
+            .and_then(|style| style.get_property_value(name).ok())
+            .unwrap_or_default()
+    })
+}

@@ -1,0 +1,225 @@
+//! The figure of the temperature section: what scaling the steps does, beside what tempering the
+//! target would do, and where the walks end when their noise is taken away.
+
+use super::demo::model_colour;
+use super::format::{UNKNOWN, fixed, percent, place};
+use super::link::{Draft, Engine, EngineState, ModelState, Slot};
+use super::picture::{BINS, CELLS, Curve, Picture, target_curve, tempered_curve, total_variation};
+use super::plot::{Layout, Scene, draw};
+use super::screen::Screen;
+use crate::experiment::{DEFAULT_SEED, EXPERIMENTS, Experiment};
+use crate::message::{BatchResult, DeviceChoice};
+use leptos::html;
+use leptos::prelude::*;
+use std::sync::Arc;
+
+/// The experiment of the panels: its place in the table.
+const SUBJECT: usize = 0;
+/// The temperatures of the panels; the first is also that of the table.
+const PANELS: [f64; 3] = [COLD, 0.5, 2.0];
+const COLD: f64 = 0.05;
+
+/// Asks the engine for the exact density of a model at a temperature, once it is near and its
+/// weights are loaded, and gives the answer when it is there.
+fn ask(
+    engine: Engine,
+    index: usize,
+    temperature: f64,
+    is_near: RwSignal<bool>,
+) -> Signal<Option<Arc<BatchResult>>> {
+    let slot: Slot = engine.open();
+    let experiment = &EXPERIMENTS[index];
+    let can_answer = Memo::new(move |_| {
+        let runs = engine
+            .state
+            .with(|s| matches!(s, EngineState::Ready | EngineState::Settled(_)));
+        runs && is_near.get() && engine.models[index].get() == ModelState::Loaded
+    });
+    Effect::new(move |_| {
+        if can_answer.get() {
+            let draft = Draft {
+                demo: 0,
+                id: 0,
+                model: experiment.name.into(),
+                sigma_scale: temperature,
+                seed: DEFAULT_SEED,
+                count: 16,
+                device: DeviceChoice::Cpu,
+                paths: 0,
+                range: experiment.plot_range(),
+                bins: BINS,
+                cells: CELLS,
+            };
+            engine.ask(slot, draft);
+        }
+    });
+    Signal::derive(move || slot.batch.get().filter(|batch| !batch.placeholder))
+}
+
+/// Panels and table.
+#[component]
+pub fn TemperatureFigure() -> impl IntoView {
+    let engine = expect_context::<Engine>();
+    let screen = expect_context::<Screen>();
+    let is_near = RwSignal::new(false);
+    let frame = NodeRef::<html::Figure>::new();
+    Effect::new(move |_| {
+        if let Some(frame) = frame.get()
+            && !is_near.get_untracked()
+            && screen.is_near(&frame)
+        {
+            is_near.set(true);
+        }
+    });
+    let cold = EXPERIMENTS
+        .each_ref()
+        .map(|_| ())
+        .iter()
+        .enumerate()
+        .map(|(index, ())| ask(engine, index, COLD, is_near))
+        .collect::<Vec<_>>();
+    let panels = PANELS
+        .map(|temperature| {
+            let batch = if temperature == COLD {
+                cold[SUBJECT]
+            } else {
+                ask(engine, SUBJECT, temperature, is_near)
+            };
+            view! { <Panel temperature batch /> }
+        })
+        .collect_view();
+    let rows = EXPERIMENTS
+        .iter()
+        .zip(cold)
+        .map(|(experiment, batch)| {
+            let end = move |tell: fn(&Experiment, f64) -> String| {
+                move || {
+                    batch
+                        .with(|batch| {
+                            let picture = Picture::of(batch.as_ref()?, experiment);
+                            let x = picture.peak_place(experiment.plot_range())?;
+                            Some(tell(experiment, x))
+                        })
+                        .unwrap_or_else(|| UNKNOWN.into())
+                }
+            };
+            view! {
+                <tr>
+                    <th scope="row">{experiment.title}</th>
+                    <td>{end(|_, x| fixed(x, 2))}</td>
+                    <td>{end(|experiment, x| place(nearest_mode(experiment, x)))}</td>
+                    <td>{end(|experiment, x| percent(share_of_best(experiment, x), 0))}</td>
+                </tr>
+            }
+        })
+        .collect_view();
+    view! {
+        <figure class="temperature-figure" node_ref=frame>
+            <div class="panels">{panels}</div>
+            <figcaption>
+                <span class="key line target">"target"</span>
+                <span class="key line model">"model with its steps scaled by T, exactly"</span>
+                <span class="key line tempered">"tempered target"</span>
+                <span class="key dash">"modes"</span>
+                <span class="key dot">"start S"<sub>"0"</sub></span>
+            </figcaption>
+        </figure>
+        <table class="wide">
+            <caption>{format!("Where the walks end at T = {}", fixed(COLD, 2))}</caption>
+            <thead>
+                <tr>
+                    <th scope="col">"model"</th>
+                    <th scope="col">"walks end at x ="</th>
+                    <th scope="col">"nearest mode"</th>
+                    <th scope="col">"reward there, of the highest"</th>
+                </tr>
+            </thead>
+            <tbody>{rows}</tbody>
+        </table>
+    }
+}
+
+#[component]
+fn Panel(temperature: f64, batch: Signal<Option<Arc<BatchResult>>>) -> impl IntoView {
+    let experiment = &EXPERIMENTS[SUBJECT];
+    let screen = expect_context::<Screen>();
+    let canvas = NodeRef::<html::Canvas>::new();
+    let range = experiment.plot_range();
+    let curves: StoredValue<(Curve, Curve)> = StoredValue::new((
+        target_curve(experiment),
+        tempered_curve(experiment, temperature),
+    ));
+    Effect::new(move |_| {
+        screen.resized.track();
+        let palette = screen.palette.get();
+        let Some(canvas) = canvas.get() else { return };
+        let picture = batch.with(|batch| {
+            batch
+                .as_ref()
+                .map_or_else(Picture::default, |batch| Picture {
+                    histogram: Vec::new(),
+                    ..Picture::of(batch, experiment)
+                })
+        });
+        let outcome = curves.with_value(|(target, tempered)| {
+            let scene = Scene {
+                experiment,
+                layout: Layout::Densities,
+                target,
+                tempered: Some(tempered),
+                picture: &picture,
+                model: model_colour(experiment, &palette),
+            };
+            draw(&canvas, &scene, &palette)
+        });
+        if let Err(why) = outcome {
+            leptos::logging::warn!("the figure could not be drawn: {why}");
+        }
+    });
+    let distance = move || {
+        batch.with(|batch| {
+            batch.as_ref().map_or_else(
+                || UNKNOWN.into(),
+                |batch| {
+                    let tv = curves
+                        .with_value(|(_, green)| total_variation(&batch.density, green, range));
+                    fixed(tv, 2)
+                },
+            )
+        })
+    };
+    let label = move || {
+        format!(
+            "Densities over x at temperature {}: the model with scaled steps lies at total variation {} from the tempered target.",
+            fixed(temperature, 2),
+            distance(),
+        )
+    };
+    view! {
+        <div class="panel">
+            <p class="panel-title">
+                {format!("T = {}", fixed(temperature, 2))}
+                <span>"blue to green: TV "<b>{distance}</b></span>
+            </p>
+            <canvas class="plot" node_ref=canvas role="img" aria-label=label></canvas>
+        </div>
+    }
+}
+
+fn nearest_mode(experiment: &Experiment, x: f64) -> f64 {
+    experiment
+        .modes
+        .iter()
+        .map(|mode| mode.mean)
+        .min_by(|a, b| (a - x).abs().total_cmp(&(b - x).abs()))
+        .unwrap_or(f64::NAN)
+}
+
+/// R(x) over the largest R in the plotted range.
+fn share_of_best(experiment: &Experiment, x: f64) -> f64 {
+    let target = experiment.target();
+    let best = target_curve(experiment)
+        .into_iter()
+        .fold(0.0, |best: f64, (_, density)| best.max(density));
+    target.density(x) / best
+}
