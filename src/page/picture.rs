@@ -138,6 +138,18 @@ pub fn total_variation(density: &[f32], curve: &[(f64, f64)], range: (f64, f64))
     0.5 * distance * width
 }
 
+/// The mean of `of` under a density averaged over equal cells of `range`, of which the part that
+/// lies in the range counts as the whole.
+pub fn mean_of(density: &[f32], range: (f64, f64), of: impl Fn(f64) -> f64) -> f64 {
+    let cells = density.iter().map(|&d| f64::from(d));
+    let (sum, mass) = centres(range, density.len())
+        .zip(cells)
+        .fold((0.0, 0.0), |(sum, mass), (x, d)| {
+            (sum + d * of(x), mass + d)
+        });
+    sum / mass
+}
+
 /// The top of the density axis. It follows the target, so that it stays put while the temperature
 /// is dragged, gives way to a taller model, and stops at three times the target's peak: a spike
 /// taller than that is cut, and the plot says so.
@@ -208,6 +220,18 @@ mod tests {
         let mut spike = vec![0.0; CELLS as usize];
         spike[0] = (f64::from(CELLS) / (range.1 - range.0)) as f32;
         assert!((total_variation(&spike, &curve, range) - 1.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn means_under_a_density_are_those_of_the_target() {
+        let experiment = &EXPERIMENTS[4];
+        let (range, target) = (experiment.plot_range(), experiment.target());
+        let curve = target_curve(experiment);
+        let density: Vec<f32> = curve.iter().map(|point| point.1 as f32).collect();
+        let mean = mean_of(&density, range, |x| x);
+        let var = mean_of(&density, range, |x| (x - mean).powi(2));
+        assert!((mean - target.mean()).abs() < 1e-2);
+        assert!((var.sqrt() - target.std()).abs() < 1e-2);
     }
 
     #[test]
