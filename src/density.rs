@@ -187,8 +187,9 @@ impl TerminalDensity {
             let index = |x: f64| (x - lo) / spacing;
             let first = index(c.mean - reach).ceil().max(0.0);
             let last = index(c.mean + reach).floor().min(n as f64 - 1.0);
-            // Written so that NaN leaves, too.
-            if !(first <= last) {
+            // False for NaN, too.
+            let is_reached = first <= last;
+            if !is_reached {
                 continue;
             }
             let centre = index(c.mean).round().clamp(first, last);

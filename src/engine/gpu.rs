@@ -3,18 +3,18 @@
 //!
 //! One launch draws a whole batch: the weights lie in one read-only buffer, the two hidden layers
 //! never leave the thread, and only the states are written. Its twin on the CPU is
-//! [`crate::engine::cpu`]; [`Gpu::self_test`] holds the one against the other before a reader
+//! [`crate::cpu`]; [`Gpu::self_test`] holds the one against the other before a reader
 //! sees a number, because a browser that rejects a kernel reports nothing: the read then returns
 //! whatever the buffer held.
 
-use crate::noise::{CENTRAL, Noise, TAIL, ThreefryRng};
-use crate::policy::{MAX_STD, MIN_STD, Policy};
-use crate::rollout::{Rollout, Trajectories};
 use burn_wgpu::graphics::AutoGraphicsApi;
-use burn_wgpu::{RuntimeOptions, WgpuDevice, WgpuSetup, try_init_setup_async};
+use burn_wgpu::{RuntimeOptions, WgpuDevice, WgpuInitError, WgpuSetup, try_init_setup_async};
 use cubecl::client::Client;
 use cubecl::prelude::*;
 use cubecl::server::Handle;
+use gflownet_tour::noise::{CENTRAL, Noise, TAIL, ThreefryRng};
+use gflownet_tour::policy::{MAX_STD, MIN_STD, Policy};
+use gflownet_tour::rollout::{Rollout, Trajectories};
 use std::sync::{Arc, OnceLock};
 
 /// Threads in a workgroup. Every WebGPU device takes 256; 64 leaves each thread the registers
@@ -51,18 +51,27 @@ impl Gpu {
         let options = RuntimeOptions::try_default().map_err(|error| error.to_string())?;
         let setup = try_init_setup_async::<AutoGraphicsApi>(&device, options)
             .await
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| match error {
+                WgpuInitError::AdapterUnavailable { .. } => {
+                    "no GPU adapter: neither the browser nor the graphics driver offers one here"
+                        .to_owned()
+                }
+                other => other.to_string(),
+            })?;
 
         // The runtime's own handler panics on an error that no call returned. Here such an error
         // ends the use of the GPU and nothing else.
         let fault = Arc::new(OnceLock::new());
         let note = Arc::clone(&fault);
         setup.device.on_uncaptured_error(Arc::new(move |error| {
-            let _ = note.set(format!("the GPU reported an error: {error}"));
+            // The rest is the browser's trace of its own calls.
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or_default();
+            let _ = note.set(format!("the GPU reported an error: {first}"));
         }));
         let note = Arc::clone(&fault);
         setup.device.set_device_lost_callback(move |reason, text| {
-            let _ = note.set(format!("the GPU device was lost ({reason:?}) {text}"));
+            let _ = note.set(format!("the GPU device was lost ({reason:?}): {text}"));
         });
 
         Ok(Gpu {
@@ -139,12 +148,13 @@ impl Gpu {
                 policy.hidden,
             );
         }
-        let bytes = self
-            .client
-            .read_async(vec![states])
-            .await
-            .map_err(|error| format!("the GPU did not return a batch: {error}"))?;
+        let bytes = self.client.read_async(vec![states]).await.map_err(|error| {
+            let text = error.to_string();
+            format!("the GPU did not return a batch: {}", cause(&text))
+        });
+        // A fault explains a failed read, and forbids to trust one that seems to have worked.
         self.check()?;
+        let bytes = bytes?;
         let bytes = bytes.first().map_or(&[] as &[u8], |bytes| bytes);
         if bytes.len() != len * size_of::<f32>() {
             return Err(format!(
@@ -164,7 +174,10 @@ impl Gpu {
     /// # Errors
     /// When the GPU fails or differs by more than [`SELF_TEST_TOLERANCE`], with the figures.
     pub async fn self_test(&self) -> Result<(), String> {
-        let policy = Policy::<f32>::init(crate::experiment::HIDDEN, &mut ThreefryRng::new(1, 0));
+        let policy = Policy::<f32>::init(
+            gflownet_tour::experiment::HIDDEN,
+            &mut ThreefryRng::new(1, 0),
+        );
         let rollout = Rollout {
             start: 0.25,
             steps: 5,
@@ -191,6 +204,16 @@ impl Gpu {
     fn check(&self) -> Result<(), String> {
         self.fault().map_or(Ok(()), |why| Err(why.to_owned()))
     }
+}
+
+/// The innermost cause in an error of the runtime, which ends with a backtrace.
+fn cause(text: &str) -> &str {
+    text.lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Backtrace"))
+        .filter(|line| !line.is_empty())
+        .last()
+        .unwrap_or("no reason was given")
 }
 
 /// What a reader may call the GPU. Browsers leave the description empty unless a developer asks,
@@ -253,10 +276,12 @@ fn rollout_kernel(
     if row < count as usize {
         let offset = row * (steps as usize + 1);
         let trajectory = first + row as u32;
+        let mut first_layer = Array::<f32>::new(hidden);
         let mut x = start;
         states[offset] = x;
         for step in 0..steps {
-            let law = evaluate(parameters, x, f32::cast_from(step), hidden);
+            let t = f32::cast_from(step);
+            let law = evaluate(parameters, x, t, &mut first_layer, hidden);
             let std = law.std * sigma_scale + extra_std;
             x = x + law.mean + std * normal(key_low, key_high, trajectory, step);
             states[offset + step as usize + 1] = x;
@@ -270,18 +295,23 @@ struct Law {
     std: f32,
 }
 
-/// [`Policy::evaluate`] for one state. The first hidden layer is kept, in registers where the
-/// compiler can (its indices are known when the kernel is built); each neuron of the second is
-/// added to both outputs as soon as it is known.
+/// [`Policy::evaluate`] for one state. The first hidden layer is kept in `first`, in registers
+/// where the compiler can (its indices are known when the kernel is built); each neuron of the
+/// second is added to both outputs as soon as it is known.
 #[cube]
-fn evaluate(parameters: &[f32], x: f32, t: f32, #[comptime] hidden: usize) -> Law {
+fn evaluate(
+    parameters: &[f32],
+    x: f32,
+    t: f32,
+    first: &mut Array<f32>,
+    #[comptime] hidden: usize,
+) -> Law {
     let b0 = comptime!(2 * hidden);
     let w1 = comptime!(3 * hidden);
     let b1 = comptime!(3 * hidden + hidden * hidden);
     let w2 = comptime!(4 * hidden + hidden * hidden);
     let b2 = comptime!(6 * hidden + hidden * hidden);
 
-    let mut first = Array::<f32>::new(hidden);
     #[unroll]
     for i in 0..hidden {
         first[i] = elu(parameters[2 * i] * x + parameters[2 * i + 1] * t + parameters[b0 + i]);
@@ -333,7 +363,7 @@ fn normal(key_low: u32, key_high: u32, trajectory: u32, step: u32) -> f32 {
     x0 += key_parity;
     x1 += key_low + 5;
 
-    normal_from_bits(select(step % 2 == 0, x0, x1))
+    normal_from_bits(select(step & 1 == 0, x0, x1))
 }
 
 /// Four of Threefry's rounds: returns the first word and changes the second.
@@ -360,7 +390,7 @@ fn four_rounds(
     x0
 }
 
-/// [`crate::noise::normal_from_bits`].
+/// [`gflownet_tour::noise::normal_from_bits`].
 #[cube]
 fn normal_from_bits(bits: u32) -> f32 {
     let x = (f32::cast_from(bits >> 9u32) + 0.5f32) * comptime!(1.0f32 / 4_194_304.0) - 1.0f32;
@@ -384,7 +414,17 @@ mod tests {
     #[test]
     fn a_difference_that_is_no_number_is_infinite() {
         assert_eq!(largest_difference(&[1.0, 2.0], &[1.0, 2.5]), 0.5);
-        assert_eq!(largest_difference(&[1.0, f32::NAN], &[1.0, 2.5]), f32::INFINITY);
+        assert_eq!(
+            largest_difference(&[1.0, f32::NAN], &[1.0, 2.5]),
+            f32::INFINITY
+        );
         assert_eq!(largest_difference(&[1.0], &[1.0, 2.5]), f32::INFINITY);
+    }
+
+    #[test]
+    fn the_innermost_cause_is_told_without_its_backtrace() {
+        let text = "An error happened\nCaused by:\n  the buffer could not be mapped\nBacktrace:\n0";
+        assert_eq!(cause(text), "the buffer could not be mapped");
+        assert_eq!(cause(""), "no reason was given");
     }
 }

@@ -1,1 +1,346 @@
-//! In progress.
+//! The engine's Web Worker: takes the page's messages, draws batches, answers.
+//!
+//! One loop draws, chunk by chunk; between chunks it lets messages in. What runs next is
+//! [`Schedule`]'s to say, what a batch gives is [`batch`](crate::batch)'s; here is only what needs
+//! a browser.
+
+use crate::batch::{ExactCache, Plan, Tally};
+use crate::cpu::Kernel;
+use crate::gpu::{Gpu, GpuPolicy};
+use crate::schedule::{Next, Pace, Schedule};
+use crate::scope;
+use gflownet_tour::experiment::{Experiment, HIDDEN};
+use gflownet_tour::message::{
+    self, BatchResult, DeviceChoice, DeviceUsed, FromEngine, GpuStatus, PLACEHOLDER_STD, ToEngine,
+};
+use gflownet_tour::policy::Policy;
+use gflownet_tour::rollout::Trajectories;
+use gflownet_tour::weights;
+use js_sys::Uint8Array;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::spawn_local;
+
+/// A GPU that takes longer than this to start or to return a chunk has failed: a lost device may
+/// never answer at all.
+const GPU_LIMIT_MS: f64 = 20_000.0;
+
+/// Installs the message handler and reports for duty.
+pub fn start() {
+    console_error_panic_hook::set_once();
+    let worker = Worker::default();
+    scope::on_message(move |data| worker.receive(&data));
+    post(&FromEngine::Ready);
+}
+
+fn post(message: &FromEngine) {
+    match message::encode(message) {
+        Ok(bytes) => scope::post(&bytes),
+        Err(error) => scope::warn(&format!("the engine could not write a message: {error}")),
+    }
+}
+
+/// A handle on the worker's state. No borrow of it is held across an await.
+#[derive(Clone, Default)]
+struct Worker(Rc<RefCell<State>>);
+
+struct State {
+    pretrained_url: String,
+    models: HashMap<&'static str, Rc<Model>>,
+    placeholder: Rc<Model>,
+    gpu: Option<Rc<Gpu>>,
+    schedule: Schedule<Job>,
+    drawing: bool,
+    cpu_pace: Pace,
+    gpu_pace: Pace,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State {
+            pretrained_url: String::new(),
+            models: HashMap::new(),
+            placeholder: Rc::new(Model::new(
+                Policy::placeholder(HIDDEN, PLACEHOLDER_STD),
+                None,
+            )),
+            gpu: None,
+            schedule: Schedule::default(),
+            drawing: false,
+            cpu_pace: Pace::new(4_096),
+            gpu_pace: Pace::new(4_096),
+        }
+    }
+}
+
+/// A policy in every form that a batch needs.
+struct Model {
+    weights: Policy<f32>,
+    kernel: Kernel,
+    exact_policy: Policy<f64>,
+    exact: RefCell<ExactCache>,
+    on_gpu: RefCell<Option<GpuPolicy>>,
+    /// The learned log Z; none marks the placeholder.
+    log_z: Option<f64>,
+}
+
+impl Model {
+    fn new(weights: Policy<f32>, log_z: Option<f64>) -> Self {
+        Model {
+            kernel: Kernel::new(&weights),
+            exact_policy: weights.cast(),
+            exact: RefCell::default(),
+            on_gpu: RefCell::default(),
+            weights,
+            log_z,
+        }
+    }
+
+    fn on(&self, gpu: &Gpu) -> GpuPolicy {
+        self.on_gpu
+            .borrow_mut()
+            .get_or_insert_with(|| gpu.load(&self.weights))
+            .clone()
+    }
+}
+
+/// A batch in progress.
+struct Job {
+    plan: Plan,
+    model: Rc<Model>,
+    tally: Tally,
+    device: DeviceUsed,
+    sampling_ms: f64,
+}
+
+impl Worker {
+    fn receive(&self, data: &JsValue) {
+        let Some(bytes) = data.dyn_ref::<Uint8Array>().map(Uint8Array::to_vec) else {
+            return scope::warn("the engine ignored a message that is not a Uint8Array");
+        };
+        match message::decode(&bytes) {
+            Ok(ToEngine::Start {
+                pretrained_url,
+                gpu,
+            }) => {
+                self.0.borrow_mut().pretrained_url = pretrained_url;
+                if gpu {
+                    let worker = self.clone();
+                    spawn_local(async move { worker.start_gpu().await });
+                } else {
+                    post(&unavailable("the page asked for the CPU only"));
+                }
+            }
+            Ok(ToEngine::Load { model }) => {
+                let worker = self.clone();
+                spawn_local(async move {
+                    let outcome = worker.load(&model).await;
+                    post(&FromEngine::Model { model, outcome });
+                });
+            }
+            Ok(ToEngine::Sample(request)) => {
+                let mut state = self.0.borrow_mut();
+                state.schedule.submit(request);
+                if !state.drawing {
+                    state.drawing = true;
+                    let worker = self.clone();
+                    spawn_local(async move { worker.draw().await });
+                }
+            }
+            Err(error) => scope::warn(&format!(
+                "the engine ignored a message that it cannot read: {error}"
+            )),
+        }
+    }
+
+    /// Starts the GPU, holds it against the CPU and tells the page what became of it.
+    async fn start_gpu(&self) {
+        if self.0.borrow().gpu.is_some() {
+            return;
+        }
+        let started = scope::within(GPU_LIMIT_MS, async {
+            let gpu = Gpu::start().await?;
+            gpu.self_test().await?;
+            Ok::<Gpu, String>(gpu)
+        });
+        let status = match started.await {
+            Some(Ok(gpu)) => {
+                let adapter = gpu.adapter().to_owned();
+                self.0.borrow_mut().gpu = Some(Rc::new(gpu));
+                FromEngine::Gpu(GpuStatus::Running { adapter })
+            }
+            Some(Err(why)) => unavailable(&why),
+            None => unavailable("the GPU did not start in time"),
+        };
+        post(&status);
+    }
+
+    /// Ends the use of the GPU: for the fault that it reported itself, or else for `why`.
+    fn drop_gpu(&self, why: &str) {
+        let gpu = self.0.borrow_mut().gpu.take();
+        if let Some(gpu) = gpu {
+            post(&unavailable(gpu.fault().unwrap_or(why)));
+        }
+    }
+
+    async fn load(&self, model: &str) -> Result<(), String> {
+        let Some(experiment) = Experiment::named(model) else {
+            return Err(format!("there is no experiment `{model}`"));
+        };
+        let file = format!("{model}.safetensors");
+        let url = format!("{}{file}", self.0.borrow().pretrained_url);
+        let bytes = scope::fetch(&url)
+            .await
+            .map_err(|why| format!("{file}: {why}"))?;
+        let parsed = weights::parse(&file, &bytes).map_err(|error| error.to_string())?;
+        let loaded = Model::new(parsed.forward, Some(f64::from(parsed.log_z)));
+        self.0
+            .borrow_mut()
+            .models
+            .insert(experiment.name, Rc::new(loaded));
+        Ok(())
+    }
+
+    /// Draws until there is nothing left to draw.
+    async fn draw(&self) {
+        loop {
+            let next = self.0.borrow_mut().schedule.take();
+            let job = match next {
+                None => break,
+                Some(Next::Continue(job)) => Ok(job),
+                Some(Next::Begin(request)) => {
+                    let (demo, id) = (request.demo, request.id);
+                    Plan::of(request)
+                        .map(|plan| self.begin(plan))
+                        .map_err(|why| FromEngine::Failed { demo, id, why })
+                }
+            };
+            match job {
+                Ok(mut job) => {
+                    self.draw_chunk(&mut job).await;
+                    scope::let_messages_in().await;
+                    let mut state = self.0.borrow_mut();
+                    if state
+                        .schedule
+                        .enough(job.tally.drawn(), job.plan.request.count)
+                    {
+                        state.schedule.finish();
+                        drop(state);
+                        post(&FromEngine::Batch(job.result()));
+                    } else {
+                        state.schedule.put_back(job);
+                    }
+                }
+                Err(failed) => {
+                    self.0.borrow_mut().schedule.finish();
+                    post(&failed);
+                }
+            }
+        }
+        self.0.borrow_mut().drawing = false;
+    }
+
+    fn begin(&self, plan: Plan) -> Job {
+        let state = self.0.borrow();
+        let model = state.models.get(plan.experiment.name);
+        let device = match plan.request.device {
+            DeviceChoice::Auto | DeviceChoice::WebGpu if state.gpu.is_some() => DeviceUsed::WebGpu,
+            _ => DeviceUsed::Cpu,
+        };
+        Job {
+            model: Rc::clone(model.unwrap_or(&state.placeholder)),
+            tally: Tally::new(&plan),
+            device,
+            sampling_ms: 0.0,
+            plan,
+        }
+    }
+
+    /// Draws the next chunk of a job. When the GPU fails, the job begins anew on the CPU.
+    async fn draw_chunk(&self, job: &mut Job) {
+        if job.device == DeviceUsed::WebGpu {
+            match self.gpu_chunk(job).await {
+                Ok(trajectories) => return job.tally.add(&trajectories),
+                Err(why) => {
+                    // A lost device says so a moment after its reads have failed.
+                    scope::let_messages_in().await;
+                    self.drop_gpu(&why);
+                    job.device = DeviceUsed::Cpu;
+                    job.tally = Tally::new(&job.plan);
+                    job.sampling_ms = 0.0;
+                }
+            }
+        }
+        let drawn = job.tally.drawn();
+        let count = self
+            .0
+            .borrow()
+            .cpu_pace
+            .chunk(job.plan.request.count - drawn);
+        let begin = scope::now_ms();
+        let rollout = job.plan.rollout(drawn);
+        let trajectories = job.model.kernel.draw(&rollout, count as usize);
+        let ms = scope::now_ms() - begin;
+        self.0.borrow_mut().cpu_pace.learn(count, ms);
+        job.sampling_ms += ms;
+        job.tally.add(&trajectories);
+    }
+
+    async fn gpu_chunk(&self, job: &mut Job) -> Result<Trajectories<f32>, String> {
+        let (gpu, pace) = {
+            let state = self.0.borrow();
+            (state.gpu.clone(), state.gpu_pace)
+        };
+        let gpu = gpu.ok_or("the GPU is no longer in use")?;
+        let drawn = job.tally.drawn();
+        let count = pace.chunk(job.plan.request.count - drawn);
+        let begin = scope::now_ms();
+        let policy = job.model.on(&gpu);
+        let rollout = job.plan.rollout(drawn);
+        let trajectories = scope::within(GPU_LIMIT_MS, gpu.draw(&policy, &rollout, count as usize))
+            .await
+            .ok_or("the GPU did not answer in time")??;
+        let ms = scope::now_ms() - begin;
+        self.0.borrow_mut().gpu_pace.learn(count, ms);
+        job.sampling_ms += ms;
+        Ok(trajectories)
+    }
+}
+
+impl Job {
+    /// The answer, with the exact part computed.
+    fn result(self) -> BatchResult {
+        let begin = scope::now_ms();
+        let exact = self
+            .model
+            .exact
+            .borrow_mut()
+            .get(&self.plan, &self.model.exact_policy)
+            .clone();
+        let density_ms = scope::now_ms() - begin;
+        BatchResult {
+            demo: self.plan.request.demo,
+            id: self.plan.request.id,
+            device: self.device,
+            placeholder: self.model.log_z.is_none(),
+            sampled: self.tally.drawn(),
+            sampling_ms: self.sampling_ms,
+            density_ms,
+            histogram: self.tally.histogram(),
+            sampled_mode_mass: self.tally.mode_mass(),
+            paths: self.tally.into_paths(),
+            density: exact.density,
+            total_variation: exact.total_variation,
+            mode_mass: exact.mode_mass,
+            log_z: self.model.log_z,
+        }
+    }
+}
+
+fn unavailable(why: &str) -> FromEngine {
+    FromEngine::Gpu(GpuStatus::Unavailable {
+        why: why.to_owned(),
+    })
+}

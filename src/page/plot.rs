@@ -249,7 +249,7 @@ impl Sheet<'_> {
         let style = self.stroke(self.palette.mode, 1.0, 1.0);
         for mode in scene.experiment.modes {
             let ends = [(mode.mean, y.0), (mode.mean, y.1)];
-            let line = DashedPathElement::new(ends.into_iter(), self.px(4.0), self.px(4.0), style);
+            let line = DashedPathElement::new(ends, self.px(4.0), self.px(4.0), style);
             plane.draw(&line).map_err(told)?;
         }
         Ok(())

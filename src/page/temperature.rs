@@ -9,8 +9,8 @@ use super::picture::{
 };
 use super::plot::{Layout, Scene, draw};
 use super::screen::Screen;
-use crate::engine::message::{BatchResult, DeviceChoice};
 use crate::experiment::{DEFAULT_SEED, EXPERIMENTS, Experiment};
+use crate::message::{BatchResult, DeviceChoice};
 use leptos::html;
 use leptos::prelude::*;
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 
 use crate::balance::BackwardLoop;
 use crate::divergence::Metrics;
+use crate::experiment::{self, Experiment};
 use crate::exploration::Exploration;
 use crate::mixture::Mode;
 use crate::weights::WeightsError;
@@ -74,6 +75,24 @@ pub struct Recipe {
     pub exploration: Exploration,
     /// The backward terms that the loss counts.
     pub backward_loop: BackwardLoop,
+}
+
+impl Recipe {
+    /// The recipe of an experiment of the table.
+    pub fn of(experiment: &Experiment) -> Self {
+        Recipe {
+            modes: experiment.modes.to_vec(),
+            start: experiment.start,
+            steps: experiment.steps,
+            iterations: experiment.iterations,
+            batch: experiment::BATCH,
+            hidden: experiment::HIDDEN,
+            learning_rate: experiment::LEARNING_RATE,
+            log_z_learning_rate: experiment::LOG_Z_LEARNING_RATE,
+            exploration: experiment.exploration,
+            backward_loop: experiment.backward_loop,
+        }
+    }
 }
 
 /// A point of the training curve.

@@ -6,6 +6,9 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+/// The standard deviation of the placeholder policy, whose mean is 0, in units of x.
+pub const PLACEHOLDER_STD: f64 = 0.3;
+
 /// Page to engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToEngine {

@@ -3,11 +3,12 @@
 //! they were skipped.
 
 use cubecl::future::block_on;
-use gflownet_tour::engine::cpu::Kernel;
-use gflownet_tour::engine::gpu::Gpu;
 use gflownet_tour::noise::ThreefryRng;
 use gflownet_tour::policy::Policy;
 use gflownet_tour::rollout::Rollout;
+use gflownet_tour_engine::cpu::Kernel;
+use gflownet_tour_engine::gpu::Gpu;
+use std::io::Write;
 use std::sync::OnceLock;
 
 /// Largest difference of any state, relative to 1 + |state|: the two round differently at every
@@ -18,15 +19,15 @@ const TOLERANCE: f32 = 2e-4;
 /// The GPU, or `None` with a printed line. A process can start it only once.
 fn gpu() -> Option<&'static Gpu> {
     static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
-    GPU.get_or_init(|| match block_on(Gpu::start()) {
-        Ok(gpu) => {
-            eprintln!("gpu_twin: running on {}", gpu.adapter());
-            Some(gpu)
-        }
-        Err(why) => {
-            eprintln!("gpu_twin: SKIPPED, no GPU adapter: {why}");
-            None
-        }
+    GPU.get_or_init(|| {
+        let started = block_on(Gpu::start());
+        let line = match &started {
+            Ok(gpu) => format!("gpu_twin: running on {}", gpu.adapter()),
+            Err(why) => format!("gpu_twin: SKIPPED: {why}"),
+        };
+        // Past the test runner, which would keep `eprintln!` to itself.
+        writeln!(std::io::stderr(), "{line}").expect("standard error takes a line");
+        started.ok()
     })
     .as_ref()
 }

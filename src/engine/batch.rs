@@ -1,0 +1,369 @@
+//! From trajectories to what a plot needs: a request checked, samples counted, the exact density
+//! beside them.
+
+use gflownet_tour::density::TerminalDensity;
+use gflownet_tour::divergence;
+use gflownet_tour::experiment::Experiment;
+use gflownet_tour::message::SampleRequest;
+use gflownet_tour::mixture::Mixture;
+use gflownet_tour::policy::Policy;
+use gflownet_tour::rollout::{Rollout, Trajectories};
+
+/// The sigma scales that a batch can have.
+pub const SIGMA_SCALES: std::ops::RangeInclusive<f64> = 0.02..=5.0;
+/// The most trajectories that one batch draws.
+pub const MOST_TRAJECTORIES: u32 = 1_000_000;
+/// The most paths that one batch sends back whole.
+pub const MOST_PATHS: u32 = 10_000;
+/// The most bins or cells over the x-range.
+pub const MOST_CELLS: u32 = 10_000;
+
+/// A request that can be run: the experiment found, every number within its bounds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The request, with its numbers brought within their bounds.
+    pub request: SampleRequest,
+    /// The experiment whose target, start and horizon apply.
+    pub experiment: &'static Experiment,
+}
+
+impl Plan {
+    /// Checks a request. Counts and the sigma scale beyond their bounds are brought to the
+    /// nearest bound; there is always at least one trajectory, bin and cell.
+    ///
+    /// # Errors
+    /// When the model is none of the experiments, or the sigma scale or the x-range is not a
+    /// number or the range is empty: there is no nearest sensible value.
+    pub fn of(mut request: SampleRequest) -> Result<Plan, String> {
+        let Some(experiment) = Experiment::named(&request.model) else {
+            return Err(format!("there is no experiment `{}`", request.model));
+        };
+        if !request.sigma_scale.is_finite() {
+            return Err(format!("the sigma scale is {}", request.sigma_scale));
+        }
+        let (lo, hi) = request.range;
+        if !(lo.is_finite() && hi.is_finite() && lo < hi) {
+            return Err(format!("the x-range goes from {lo} to {hi}"));
+        }
+        request.sigma_scale = request
+            .sigma_scale
+            .clamp(*SIGMA_SCALES.start(), *SIGMA_SCALES.end());
+        request.count = request.count.clamp(1, MOST_TRAJECTORIES);
+        request.paths = request.paths.min(MOST_PATHS).min(request.count);
+        request.bins = request.bins.clamp(1, MOST_CELLS);
+        request.cells = request.cells.clamp(1, MOST_CELLS);
+        Ok(Plan {
+            request,
+            experiment,
+        })
+    }
+
+    /// How to draw the trajectories from number `first` on.
+    pub fn rollout(&self, first: u32) -> Rollout {
+        Rollout {
+            start: self.experiment.start,
+            steps: self.experiment.steps,
+            sigma_scale: self.request.sigma_scale,
+            extra_std: 0.0,
+            seed: self.request.seed,
+            first,
+        }
+    }
+}
+
+/// Samples, counted as they come.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    range: (f64, f64),
+    bins: Vec<u32>,
+    midpoints: Vec<f64>,
+    modes: Vec<u32>,
+    paths_wanted: usize,
+    paths: Vec<f32>,
+    drawn: u32,
+}
+
+impl Tally {
+    /// An empty tally for a batch.
+    pub fn new(plan: &Plan) -> Self {
+        let midpoints = plan.experiment.target().midpoints();
+        Tally {
+            range: plan.request.range,
+            bins: vec![0; plan.request.bins as usize],
+            modes: vec![0; midpoints.len() + 1],
+            midpoints,
+            paths_wanted: plan.request.paths as usize,
+            paths: Vec::new(),
+            drawn: 0,
+        }
+    }
+
+    /// Counts the next trajectories of the batch.
+    pub fn add(&mut self, trajectories: &Trajectories<f32>) {
+        let (lo, hi) = self.range;
+        let per_unit = self.bins.len() as f64 / (hi - lo);
+        for x in trajectories.terminals().map(f64::from) {
+            // A negative bin must not be cast: it would land in bin 0.
+            let bin = ((x - lo) * per_unit).floor();
+            if bin >= 0.0
+                && let Some(bin) = self.bins.get_mut(bin as usize)
+            {
+                *bin += 1;
+            }
+            // Wild weights can overflow to NaN, which lies in no basin.
+            if !x.is_nan() {
+                self.modes[self.midpoints.partition_point(|&m| m < x)] += 1;
+            }
+        }
+        let width = trajectories.steps + 1;
+        let missing = self.paths_wanted * width - self.paths.len();
+        let taken = missing.min(trajectories.states.len());
+        self.paths.extend_from_slice(&trajectories.states[..taken]);
+        self.drawn += trajectories.count() as u32;
+    }
+
+    /// Trajectories counted so far.
+    pub fn drawn(&self) -> u32 {
+        self.drawn
+    }
+
+    /// Per bin, the share of all samples (those outside of the range included) over the bin's
+    /// width: a density, on the scale of the exact one.
+    pub fn histogram(&self) -> Vec<f32> {
+        let (lo, hi) = self.range;
+        let density = self.bins.len() as f64 / ((hi - lo) * f64::from(self.drawn.max(1)));
+        self.bins
+            .iter()
+            .map(|&n| (f64::from(n) * density) as f32)
+            .collect()
+    }
+
+    /// Per mode, the share of the samples in its basin.
+    pub fn mode_mass(&self) -> Vec<f64> {
+        let all = f64::from(self.drawn.max(1));
+        self.modes.iter().map(|&n| f64::from(n) / all).collect()
+    }
+
+    /// The first trajectories of the batch, row-major [paths, steps + 1].
+    pub fn into_paths(self) -> Vec<f32> {
+        self.paths
+    }
+}
+
+/// What is exact about a batch: it depends on the policy and the sigma scale, not on the samples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exact {
+    /// The terminal density, averaged over each of the request's cells.
+    pub density: Vec<f32>,
+    /// Total variation to the target, in [0, 1].
+    pub total_variation: f64,
+    /// Mass per mode.
+    pub mode_mass: Vec<f64>,
+}
+
+impl Exact {
+    /// The exact part of a batch under `policy`.
+    pub fn of(plan: &Plan, policy: &Policy<f64>) -> Self {
+        let Plan {
+            request,
+            experiment,
+        } = plan;
+        let target: Mixture = experiment.target();
+        let terminal = TerminalDensity::of(
+            policy,
+            experiment.start,
+            experiment.steps,
+            request.sigma_scale,
+        );
+        let (lo, hi) = request.range;
+        let per_unit = f64::from(request.cells) / (hi - lo);
+        Exact {
+            density: terminal
+                .cells(lo, hi, request.cells as usize)
+                .mass
+                .iter()
+                .map(|mass| (mass * per_unit) as f32)
+                .collect(),
+            total_variation: divergence::total_variation(&terminal, &target),
+            mode_mass: divergence::mode_mass(&terminal, &target),
+        }
+    }
+}
+
+/// The last [`Exact`] of one policy, so that drawing anew at the same sigma scale does not
+/// compute it again.
+#[derive(Clone, Debug, Default)]
+pub struct ExactCache {
+    last: Option<(Key, Exact)>,
+}
+
+type Key = (&'static str, u64, (u64, u64), u32);
+
+impl ExactCache {
+    /// The exact part of `plan` under `policy`, which must be the same at every call for the
+    /// same experiment.
+    pub fn get(&mut self, plan: &Plan, policy: &Policy<f64>) -> &Exact {
+        let request = &plan.request;
+        let key = (
+            plan.experiment.name,
+            request.sigma_scale.to_bits(),
+            (request.range.0.to_bits(), request.range.1.to_bits()),
+            request.cells,
+        );
+        let (_, exact) = match self.last.take() {
+            Some(hit) if hit.0 == key => self.last.insert(hit),
+            _ => self.last.insert((key, Exact::of(plan, policy))),
+        };
+        exact
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gflownet_tour::message::DeviceChoice;
+
+    fn request() -> SampleRequest {
+        SampleRequest {
+            demo: 0,
+            id: 1,
+            model: "easy_correct".into(),
+            sigma_scale: 1.0,
+            seed: 1,
+            count: 20_000,
+            device: DeviceChoice::Auto,
+            paths: 3,
+            range: (-4.0, 4.0),
+            bins: 8,
+            cells: 64,
+        }
+    }
+
+    fn plan() -> Plan {
+        Plan::of(request()).unwrap()
+    }
+
+    #[test]
+    fn numbers_beyond_their_bounds_are_brought_to_them() {
+        let plan = Plan::of(SampleRequest {
+            sigma_scale: 1e9,
+            count: u32::MAX,
+            paths: u32::MAX,
+            bins: 0,
+            cells: u32::MAX,
+            ..request()
+        })
+        .unwrap();
+        assert_eq!(plan.request.sigma_scale, 5.0);
+        assert_eq!(plan.request.count, MOST_TRAJECTORIES);
+        assert_eq!(plan.request.paths, MOST_PATHS);
+        assert_eq!(plan.request.bins, 1);
+        assert_eq!(plan.request.cells, MOST_CELLS);
+    }
+
+    #[test]
+    fn requests_without_a_sensible_reading_are_refused_by_name() {
+        let refused = |request| Plan::of(request).unwrap_err();
+        let model = "nine_mode".to_string();
+        assert!(refused(SampleRequest { model, ..request() }).contains("`nine_mode`"));
+        let sigma_scale = f64::NAN;
+        assert!(
+            refused(SampleRequest {
+                sigma_scale,
+                ..request()
+            })
+            .contains("NaN")
+        );
+        for range in [(1.0, 1.0), (2.0, 1.0), (0.0, f64::INFINITY)] {
+            assert!(refused(SampleRequest { range, ..request() }).contains("x-range"));
+        }
+    }
+
+    #[test]
+    fn samples_land_in_their_bins_and_basins() {
+        let mut tally = Tally::new(&plan());
+        let ends = [-9.0, -4.0, -0.5, 0.5, 3.999, 4.0, f32::NAN];
+        tally.add(&Trajectories {
+            steps: 1,
+            states: ends.iter().flat_map(|&x| [0.0, x]).collect(),
+        });
+        assert_eq!(tally.drawn(), 7);
+        let share = |n: f32| n / 7.0;
+        assert_eq!(
+            tally.histogram(),
+            [1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0].map(share)
+        );
+        assert_eq!(tally.mode_mass(), [3.0 / 7.0, 3.0 / 7.0]);
+    }
+
+    #[test]
+    fn the_first_paths_come_back_whole_however_the_batch_was_cut() {
+        let policy = Policy::<f32>::placeholder(8, 0.3);
+        let plan = plan();
+        let whole = plan.rollout(0).draw(&policy, 5);
+        let mut tally = Tally::new(&plan);
+        for first in 0..5 {
+            tally.add(&plan.rollout(first).draw(&policy, 1));
+        }
+        assert_eq!(tally.drawn(), 5);
+        assert_eq!(tally.into_paths(), whole.states[..3 * 6]);
+    }
+
+    #[test]
+    fn the_exact_part_agrees_with_the_samples() {
+        let plan = plan();
+        let policy = Policy::<f64>::placeholder(16, 0.5);
+        let mut tally = Tally::new(&plan);
+        tally.add(&plan.rollout(0).draw(&policy.cast::<f32>(), 20_000));
+        let exact = Exact::of(&plan, &policy);
+        let histogram = tally.histogram();
+        let (lo, hi) = plan.request.range;
+        let per_bin = exact.density.len() / histogram.len();
+        for (bin, cells) in histogram.iter().zip(exact.density.chunks(per_bin)) {
+            let density = cells.iter().sum::<f32>() / per_bin as f32;
+            let width = ((hi - lo) / histogram.len() as f64) as f32;
+            let share = density * width;
+            let five_sigma = 5.0 * (share * (1.0 - share) / 20_000.0).sqrt() / width;
+            assert!(
+                (bin - density).abs() <= five_sigma + 1e-4,
+                "{bin} {density}"
+            );
+        }
+        for (sampled, exact) in tally.mode_mass().iter().zip(&exact.mode_mass) {
+            assert!((sampled - exact).abs() < 5.0 * (0.25f64 / 20_000.0).sqrt());
+        }
+        assert!(exact.total_variation > 0.05 && exact.total_variation < 1.0);
+    }
+
+    #[test]
+    fn the_cache_knows_what_its_answer_depends_on() {
+        let policy = Policy::<f64>::placeholder(16, 0.5);
+        let mut cache = ExactCache::default();
+        for request in [
+            request(),
+            SampleRequest {
+                seed: 9,
+                ..request()
+            },
+            SampleRequest {
+                sigma_scale: 0.5,
+                ..request()
+            },
+            SampleRequest {
+                range: (-3.0, 5.0),
+                ..request()
+            },
+            SampleRequest {
+                cells: 32,
+                ..request()
+            },
+            SampleRequest {
+                model: "hard_off_policy".into(),
+                ..request()
+            },
+        ] {
+            let plan = Plan::of(request).unwrap();
+            assert_eq!(*cache.get(&plan, &policy), Exact::of(&plan, &policy));
+        }
+    }
+}

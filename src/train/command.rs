@@ -1,0 +1,370 @@
+//! The `train_distill` program: arguments, threads, progress bars and files around [`train`].
+
+use super::output::{OutputError, Staging};
+use super::report::{self, Scored};
+use super::{Progress, TrainError, Trained, figure, onnx, train};
+use crate::experiment::{DEFAULT_SEED, EXPERIMENTS, Experiment};
+use crate::weights::manifest::{self, Manifest, ModelEntry, Recipe};
+use crate::weights::{self, WeightsError};
+use burn::tensor::Device;
+use clap::{Parser, ValueEnum};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::BTreeSet;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+/// Train the tour's models and write weights, manifest and figures, whole or not at all.
+#[derive(Debug, Parser)]
+#[command(name = "train-distill", version)]
+struct Args {
+    /// Train only these models, and keep the manifest's other entries
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    only: Vec<String>,
+    /// The seed of the models that are written
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_SEED)]
+    seed: u64,
+    /// Train this many seeds, from --seed on, and report median and range
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seeds: u64,
+    /// Train for this many iterations instead of the recipe's
+    #[arg(long, value_name = "N")]
+    iterations: Option<usize>,
+    /// The folder to write to
+    #[arg(long, value_name = "DIR", default_value = "pretrained")]
+    out: PathBuf,
+    /// List the models and their recipes, and train nothing
+    #[arg(long)]
+    list: bool,
+    /// Show no progress bars
+    #[arg(long)]
+    quiet: bool,
+    /// Where to train
+    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
+    device: DeviceName,
+    /// What to write beside the manifest; `onnx` adds the forward policy as NAME.onnx
+    #[arg(long, value_enum, default_value_t = Format::Safetensors)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum DeviceName {
+    /// burn's flex backend, one thread a run
+    Cpu,
+    /// A GPU by wgpu, one run after the other
+    Wgpu,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Safetensors,
+    Onnx,
+}
+
+/// Why the program ends without having written anything.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+enum CommandError {
+    #[error("no model is called `{name}`; there are {}", names())]
+    UnknownModel { name: String },
+    #[error("--{argument} is 0; give 1 or more")]
+    Zero { argument: &'static str },
+    #[error("--seed {seed} leaves no room for {seeds} seeds below 2^64; give a smaller one")]
+    SeedTooLarge { seed: u64, seeds: u64 },
+    #[error("there is no GPU for --device wgpu ({why}); train with --device cpu")]
+    NoGpu { why: String },
+    #[error(
+        "{} cannot be read ({source}); move it away, or train all models to replace it",
+        path.display()
+    )]
+    UnreadableManifest {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{0}; or train all models to replace it")]
+    BadManifest(WeightsError),
+    #[error("{model}, seed {seed}: {source}; nothing was changed")]
+    Training {
+        model: String,
+        seed: u64,
+        source: TrainError,
+    },
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    #[error("the {what} of {model} cannot be made ({why}); nothing was changed")]
+    Artifact {
+        what: &'static str,
+        model: String,
+        why: String,
+    },
+    #[error("interrupted; nothing was changed")]
+    Interrupted,
+    #[error("Ctrl-C cannot be caught ({0}); nothing was changed")]
+    Handler(#[from] ctrlc::Error),
+}
+
+impl CommandError {
+    fn status(&self) -> u8 {
+        match self {
+            CommandError::Interrupted => 130,
+            CommandError::Training { .. } => 1,
+            _ => 2,
+        }
+    }
+}
+
+fn names() -> String {
+    EXPERIMENTS.map(|e| e.name).join(", ")
+}
+
+/// Runs the program on the process's arguments. An error is one line on stderr; the status is 2
+/// for bad input and files that cannot be written, 1 for a training that fails, and 130 after
+/// Ctrl-C. Nothing in the target folder is changed unless the status is 0.
+pub fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("train-distill: {error}");
+            ExitCode::from(error.status())
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), CommandError> {
+    if args.list {
+        print!("{}", report::experiments_table());
+        return Ok(());
+    }
+    let experiments = chosen(args)?;
+    let device = device(args.device)?;
+    let mut staging = Staging::open(&args.out)?;
+    // Only a part is trained: the rest of the manifest has to be known, and had better be sound
+    // before minutes are spent.
+    let old = match args.only.is_empty() {
+        true => None,
+        false => existing_manifest(&args.out)?,
+    };
+
+    let interrupted: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
+    ctrlc::set_handler(|| interrupted.store(true, Ordering::Relaxed))?;
+
+    let runs = train_all(args, &experiments, &device, interrupted)?;
+    let mut entries = Vec::new();
+    for (experiment, scored) in experiments.iter().zip(runs) {
+        entries.push(stage(args, experiment, &scored, &mut staging)?);
+    }
+    let manifest = report::merge(old, entries);
+    let text = manifest::to_json(&manifest).map_err(artifact("manifest", "all models"))?;
+    staging.write("manifest.json", text.as_bytes())?;
+    // From here on Ctrl-C comes too late: the renames take a moment and end in a whole set.
+    if interrupted.load(Ordering::Relaxed) {
+        return Err(CommandError::Interrupted);
+    }
+    staging.commit()?;
+    print!("{}", report::models_table(&manifest));
+    print!("{}", report::ensemble_table(&manifest));
+    Ok(())
+}
+
+/// The experiments to train, in the order of the table.
+fn chosen(args: &Args) -> Result<Vec<Experiment>, CommandError> {
+    for name in &args.only {
+        if Experiment::named(name).is_none() {
+            return Err(CommandError::UnknownModel { name: name.clone() });
+        }
+    }
+    if args.iterations == Some(0) {
+        return Err(CommandError::Zero {
+            argument: "iterations",
+        });
+    }
+    if args.seeds == 0 {
+        return Err(CommandError::Zero { argument: "seeds" });
+    }
+    if args.seed.checked_add(args.seeds - 1).is_none() {
+        return Err(CommandError::SeedTooLarge {
+            seed: args.seed,
+            seeds: args.seeds,
+        });
+    }
+    let only: BTreeSet<&str> = args.only.iter().map(String::as_str).collect();
+    let wanted = |e: &Experiment| only.is_empty() || only.contains(e.name);
+    let experiments = EXPERIMENTS.into_iter().filter(wanted);
+    let iterations = |e: Experiment| Experiment {
+        iterations: args.iterations.unwrap_or(e.iterations),
+        ..e
+    };
+    Ok(experiments.map(iterations).collect())
+}
+
+fn device(name: DeviceName) -> Result<Device, CommandError> {
+    match name {
+        DeviceName::Cpu => Ok(Device::flex()),
+        DeviceName::Wgpu => Device::wgpu_options()
+            .init()
+            .map_err(|error| CommandError::NoGpu {
+                // One line, whatever the drivers say.
+                why: error.to_string().replace('\n', " "),
+            }),
+    }
+}
+
+fn existing_manifest(out: &Path) -> Result<Option<Manifest>, CommandError> {
+    let path = out.join("manifest.json");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = fs::read_to_string(&path).map_err(|source| CommandError::UnreadableManifest {
+        path: path.clone(),
+        source,
+    })?;
+    let manifest = manifest::parse(&path.display().to_string(), &text);
+    manifest.map(Some).map_err(CommandError::BadManifest)
+}
+
+/// Trains every seed of every experiment, on as many threads as there are cores (a GPU takes one
+/// run at a time), and returns the scored runs by experiment, in the order of the seeds.
+fn train_all(
+    args: &Args,
+    experiments: &[Experiment],
+    device: &Device,
+    interrupted: &AtomicBool,
+) -> Result<Vec<Vec<Scored>>, CommandError> {
+    let mut jobs: Vec<(usize, u64)> = (0..experiments.len())
+        .flat_map(|index| (0..args.seeds).map(move |i| (index, args.seed + i)))
+        .collect();
+    // The longest first: the threads then end at about the same time.
+    jobs.sort_by_key(|&(index, _)| std::cmp::Reverse(experiments[index].iterations));
+    let threads = match args.device {
+        DeviceName::Cpu => thread::available_parallelism().map_or(1, usize::from),
+        DeviceName::Wgpu => 1,
+    };
+
+    let bars = MultiProgress::with_draw_target(match args.quiet {
+        true => ProgressDrawTarget::hidden(),
+        false => ProgressDrawTarget::stderr(),
+    });
+    let next = AtomicUsize::new(0);
+    let failed = AtomicBool::new(false);
+    let outcomes = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..threads.min(jobs.len()) {
+            scope.spawn(|| {
+                while let Some(&(index, seed)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let experiment = &experiments[index];
+                    let bar = bars.add(progress_bar(experiment, seed));
+                    let stop =
+                        || interrupted.load(Ordering::Relaxed) || failed.load(Ordering::Relaxed);
+                    let outcome = train_one(experiment, seed, device, &bar, stop);
+                    bars.remove(&bar);
+                    if outcome.is_err() {
+                        failed.store(true, Ordering::Relaxed);
+                    }
+                    let mut outcomes = outcomes.lock().unwrap_or_else(|e| e.into_inner());
+                    outcomes.push((index, seed, outcome));
+                }
+            });
+        }
+    });
+
+    let mut runs: Vec<Vec<Scored>> = experiments.iter().map(|_| Vec::new()).collect();
+    let mut outcomes = outcomes.into_inner().unwrap_or_else(|e| e.into_inner());
+    if interrupted.load(Ordering::Relaxed) {
+        return Err(CommandError::Interrupted);
+    }
+    // Runs that were stopped because another failed come after the one that says why.
+    outcomes.sort_by_key(|(index, seed, outcome)| {
+        let stopped = matches!(outcome, Err(TrainError::Stopped { .. }));
+        (stopped, *index, *seed)
+    });
+    for (index, seed, outcome) in outcomes {
+        let experiment = &experiments[index];
+        let trained = outcome.map_err(|source| CommandError::Training {
+            model: experiment.name.to_owned(),
+            seed,
+            source,
+        })?;
+        let recipe = Recipe::of(experiment);
+        runs[index].push(Scored::new(experiment.name, recipe, seed, trained));
+    }
+    Ok(runs)
+}
+
+fn progress_bar(experiment: &Experiment, seed: u64) -> ProgressBar {
+    const TEMPLATE: &str =
+        "{prefix:21} [{wide_bar}] {pos:>5}/{len} {per_sec:>11} {eta:>4} left, {msg}";
+    let style =
+        ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(experiment.iterations as u64)
+        .with_style(style.progress_chars("=> "))
+        .with_prefix(format!("{} {seed}", experiment.name))
+}
+
+fn train_one(
+    experiment: &Experiment,
+    seed: u64,
+    device: &Device,
+    bar: &ProgressBar,
+    stop: impl Fn() -> bool,
+) -> Result<Trained, TrainError> {
+    /// Iterations between two looks at the bar: text costs time as well.
+    const REFRESH: usize = 25;
+    train(
+        &Recipe::of(experiment),
+        seed,
+        device,
+        |progress: &Progress| {
+            if progress.iteration % REFRESH == 0 {
+                bar.set_position(progress.iteration as u64);
+                bar.set_message(format!(
+                    "loss {:.4}, log Z {:.3}",
+                    progress.loss, progress.log_z
+                ));
+            }
+            match stop() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        },
+    )
+}
+
+fn artifact<E: ToString>(what: &'static str, model: &str) -> impl FnOnce(E) -> CommandError {
+    let model = model.to_owned();
+    move |error| CommandError::Artifact {
+        what,
+        model,
+        why: error.to_string(),
+    }
+}
+
+/// Stages the files of one experiment and returns its entry. `runs` are its seeds; the first is
+/// the one that is written.
+fn stage(
+    args: &Args,
+    experiment: &Experiment,
+    runs: &[Scored],
+    staging: &mut Staging,
+) -> Result<ModelEntry, CommandError> {
+    let name = experiment.name;
+    let scored = &runs[0];
+    let ensemble = match runs.len() {
+        1 => Vec::new(),
+        _ => runs.iter().map(|run| run.result.clone()).collect(),
+    };
+    let model = scored.model().map_err(artifact("recipe", name))?;
+    let bytes = weights::serialize(&model);
+    let entry = scored.entry(&bytes, ensemble);
+    let picture = figure::svg(scored, &entry.curve, experiment.plot_range())
+        .map_err(artifact("figure", name))?;
+    staging.write(&entry.file, &bytes)?;
+    if args.format == Format::Onnx {
+        staging.write(format!("{name}.onnx"), &onnx::serialize(&model.forward))?;
+    }
+    staging.write(format!("figures/{name}.svg"), picture.as_bytes())?;
+    Ok(entry)
+}

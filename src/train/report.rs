@@ -1,0 +1,318 @@
+//! What a run says of itself: manifest entries, the weights' metadata, and tables.
+
+use super::{Progress, Trained};
+use crate::density::TerminalDensity;
+use crate::divergence::{self, Metrics};
+use crate::experiment::EXPERIMENTS;
+use crate::mixture::Mixture;
+use crate::weights::manifest::{CurvePoint, FORMAT, Manifest, ModelEntry, Recipe, SeedResult};
+use crate::weights::{self, Model};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// Points of the curve that a manifest keeps.
+const CURVE_POINTS: usize = 200;
+/// Iterations that the final loss is the mean of.
+const FINAL_ITERATIONS: usize = 100;
+
+/// `value` to so many significant digits: a manifest is read by people and compared in diffs.
+fn rounded(value: f64, digits: usize) -> f64 {
+    format!("{value:.*e}", digits - 1).parse().unwrap_or(value)
+}
+
+/// The decimal that names the f32, and not the longer one that names its f64.
+fn widened(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
+}
+
+fn mean_loss(history: &[Progress]) -> f64 {
+    history.iter().map(|p| f64::from(p.loss)).sum::<f64>() / history.len() as f64
+}
+
+/// The training curve in at most [`CURVE_POINTS`] points.
+pub fn curve(history: &[Progress]) -> Vec<CurvePoint> {
+    history
+        .chunks(history.len().div_ceil(CURVE_POINTS).max(1))
+        .map(|chunk| {
+            let last = chunk[chunk.len() - 1];
+            CurvePoint {
+                iteration: last.iteration,
+                loss: rounded(mean_loss(chunk), 6),
+                log_z: rounded(widened(last.log_z), 6),
+            }
+        })
+        .collect()
+}
+
+/// A trained run with its exact scores.
+pub struct Scored {
+    /// The experiment's name.
+    pub name: String,
+    pub recipe: Recipe,
+    pub seed: u64,
+    pub trained: Trained,
+    /// The model's exact terminal density at sigma scale 1.
+    pub density: TerminalDensity,
+    /// The seed's line of an ensemble.
+    pub result: SeedResult,
+    pub metrics: Metrics,
+}
+
+impl Scored {
+    /// Scores a run.
+    pub fn new(name: &str, recipe: Recipe, seed: u64, trained: Trained) -> Self {
+        let target = Mixture::new(recipe.modes.clone());
+        let policy = trained.forward.cast::<f64>();
+        let density = TerminalDensity::of(&policy, recipe.start, recipe.steps, 1.0);
+        let exact = Metrics::exact(&density, &target);
+        let digits = |value| rounded(value, 9);
+        let metrics = Metrics {
+            total_variation: digits(exact.total_variation),
+            kl_target_model: digits(exact.kl_target_model),
+            kl_model_target: digits(exact.kl_model_target),
+            jensen_shannon: digits(exact.jensen_shannon),
+            wasserstein_1: digits(exact.wasserstein_1),
+            mean: digits(exact.mean),
+            std: digits(exact.std),
+        };
+        let mode_mass = divergence::mode_mass(&density, &target);
+        let last = trained.history.len().saturating_sub(FINAL_ITERATIONS);
+        let result = SeedResult {
+            seed,
+            final_loss: rounded(mean_loss(&trained.history[last..]), 6),
+            log_z: widened(trained.log_z),
+            total_variation: metrics.total_variation,
+            kl_target_model: metrics.kl_target_model,
+            mode_mass: mode_mass.into_iter().map(digits).collect(),
+        };
+        Scored {
+            name: name.to_owned(),
+            recipe,
+            seed,
+            trained,
+            density,
+            result,
+            metrics,
+        }
+    }
+
+    /// The model as its file holds it.
+    ///
+    /// # Errors
+    /// Never for a finite recipe.
+    pub fn model(&self) -> Result<Model, serde_json::Error> {
+        let metadata = [
+            ("experiment", self.name.clone()),
+            ("format", FORMAT.to_string()),
+            ("recipe", serde_json::to_string(&self.recipe)?),
+            ("seed", self.seed.to_string()),
+        ];
+        Ok(Model {
+            forward: self.trained.forward.clone(),
+            backward: self.trained.backward.clone(),
+            log_z: self.trained.log_z,
+            metadata: metadata.map(|(key, value)| (key.to_owned(), value)).into(),
+        })
+    }
+
+    /// The manifest's entry for the weights file `bytes`.
+    pub fn entry(&self, bytes: &[u8], ensemble: Vec<SeedResult>) -> ModelEntry {
+        let target = Mixture::new(self.recipe.modes.clone());
+        ModelEntry {
+            name: self.name.clone(),
+            file: format!("{}.safetensors", self.name),
+            sha256: weights::sha256(bytes),
+            recipe: self.recipe.clone(),
+            seed: self.seed,
+            final_loss: self.result.final_loss,
+            log_z: self.result.log_z,
+            log_z_true: rounded(target.log_partition(), 9),
+            curve: curve(&self.trained.history),
+            metrics: self.metrics,
+            mode_mass: self.result.mode_mass.clone(),
+            target_mode_mass: target.mode_mass().iter().map(|&m| rounded(m, 9)).collect(),
+            ensemble,
+        }
+    }
+}
+
+/// The entries of `old` with those of `new` in the place of their namesakes, in the order of the
+/// experiments' table; names that are not of the table come last.
+pub fn merge(old: Option<Manifest>, new: Vec<ModelEntry>) -> Manifest {
+    let old = old.map_or_else(Vec::new, |manifest| manifest.models);
+    let mut models: BTreeMap<(usize, String), ModelEntry> = BTreeMap::new();
+    for entry in old.into_iter().chain(new) {
+        let known = EXPERIMENTS.iter().position(|e| e.name == entry.name);
+        let place = known.unwrap_or(EXPERIMENTS.len());
+        models.insert((place, entry.name.clone()), entry);
+    }
+    Manifest {
+        format: FORMAT,
+        models: models.into_values().collect(),
+    }
+}
+
+/// Numbers with `digits` decimals, separated by spaces.
+fn list(values: &[f64], digits: usize) -> String {
+    let texts: Vec<String> = values.iter().map(|v| format!("{v:.digits$}")).collect();
+    texts.join(" ")
+}
+
+/// Rows of cells as a table with aligned columns; the first row is its head.
+fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(&widths);
+        let cells: Vec<String> = cells.map(|(cell, &w)| format!("{cell:<w$}")).collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
+    cells.map(str::to_owned).into()
+}
+
+/// One line a model: TV, KL, mass per mode and log Z against the truth.
+pub fn models_table(manifest: &Manifest) -> String {
+    let mut rows = vec![row([
+        "model",
+        "TV",
+        "KL",
+        "mass per mode (true)",
+        "log Z (true)",
+    ])];
+    for m in &manifest.models {
+        rows.push(vec![
+            m.name.clone(),
+            format!("{:.4}", m.metrics.total_variation),
+            format!("{:.4}", m.metrics.kl_target_model),
+            format!(
+                "{} ({})",
+                list(&m.mode_mass, 3),
+                list(&m.target_mode_mass, 3)
+            ),
+            format!("{:.3} ({:.3})", m.log_z, m.log_z_true),
+        ]);
+    }
+    table(&rows)
+}
+
+/// The middle of `values`: with an even number of them, the mean of the middle two.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let (low, high) = ((values.len() - 1) / 2, values.len() / 2);
+    0.5 * (values[low] + values[high])
+}
+
+/// Median and range over the seeds of the models that have an ensemble; empty without any.
+pub fn ensemble_table(manifest: &Manifest) -> String {
+    let spread = |values: Vec<f64>, digits: usize| {
+        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let median = median(values);
+        format!("{median:.digits$} [{low:.digits$}, {high:.digits$}]")
+    };
+    let mut rows = vec![row([
+        "model",
+        "seeds",
+        "TV",
+        "KL",
+        "log Z",
+        "mass per mode",
+    ])];
+    for m in manifest.models.iter().filter(|m| !m.ensemble.is_empty()) {
+        let of = |f: fn(&SeedResult) -> f64| m.ensemble.iter().map(f).collect::<Vec<f64>>();
+        let masses = (0..m.recipe.modes.len()).map(|mode| {
+            let of_mode = m.ensemble.iter().map(|seed| seed.mode_mass[mode]);
+            spread(of_mode.collect(), 3)
+        });
+        rows.push(vec![
+            m.name.clone(),
+            m.ensemble.len().to_string(),
+            spread(of(|seed| seed.total_variation), 4),
+            spread(of(|seed| seed.kl_target_model), 4),
+            spread(of(|seed| seed.log_z), 3),
+            masses.collect::<Vec<_>>().join(" "),
+        ]);
+    }
+    match rows.len() {
+        1 => String::new(),
+        _ => format!(
+            "\nMedian [lowest, highest] over the seeds:\n{}",
+            table(&rows)
+        ),
+    }
+}
+
+/// The experiments and their recipes.
+pub fn experiments_table() -> String {
+    let mut rows = vec![row([
+        "name",
+        "iterations",
+        "exploration",
+        "backward loop",
+        "modes: mean (variance)",
+    ])];
+    for e in &EXPERIMENTS {
+        let modes = e.modes.iter().fold(String::new(), |mut text, mode| {
+            let _ = write!(text, "{} ({})  ", mode.mean, mode.var);
+            text
+        });
+        rows.push(vec![
+            e.name.to_owned(),
+            e.iterations.to_string(),
+            format!("{:?}", e.exploration),
+            format!("{:?}", e.backward_loop),
+            modes,
+        ]);
+    }
+    table(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn history(iterations: usize) -> Vec<Progress> {
+        (1..=iterations)
+            .map(|iteration| Progress {
+                iteration,
+                loss: iteration as f32,
+                log_z: 0.1 * iteration as f32,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_curve_is_thinned_to_means_and_ends_at_the_end() {
+        let curve_of = |iterations| curve(&history(iterations));
+        assert_eq!(curve_of(5_000).len(), 200);
+        assert_eq!(curve_of(5_000)[0].loss, 13.0);
+        assert_eq!(curve_of(5_000)[199].iteration, 5_000);
+        assert_eq!(curve_of(10_001).last().unwrap().iteration, 10_001);
+        assert_eq!(curve_of(1).len(), 1);
+        assert_eq!(curve_of(3)[0].log_z, 0.1);
+    }
+
+    #[test]
+    fn numbers_lose_their_noise_and_nothing_else() {
+        assert_eq!(rounded(1.0 / 3.0, 9), 0.333_333_333);
+        assert_eq!(rounded(-123_456.789, 3), -123_000.0);
+        assert_eq!(rounded(0.0, 9), 0.0);
+        assert_eq!(widened(0.1), 0.1);
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_is_between_the_middle_two() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 3.0, 2.0]), 2.5);
+    }
+}

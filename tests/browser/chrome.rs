@@ -1,0 +1,341 @@
+//! A real headless Chrome or Chromium, driven over the DevTools protocol.
+//!
+//! The protocol is JSON over one WebSocket, and the tests need few of its commands: a client of
+//! our own compiles in a second and sees the worker's console as well as the page's.
+
+use crate::socket::Socket;
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Two browsers at once slow each other down until waits end too early.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Whether the browser may use WebGPU.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Gpu {
+    /// SwiftShader, a GPU emulated on the CPU, where the machine has no real one.
+    Allowed,
+    /// `navigator.gpu` may be there, but gives no adapter.
+    Denied,
+}
+
+/// A browser with one tab; it ends when dropped.
+pub struct Chrome {
+    process: Child,
+    socket: Socket,
+    /// The tab's protocol session.
+    session: String,
+    last_id: u64,
+    /// Console errors and uncaught exceptions of the page and its workers.
+    problems: Vec<String>,
+    /// Events that are still to be waited for.
+    events: VecDeque<Value>,
+    _profile: tempfile::TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Chrome {
+    /// Start the browser that the variable CHROME names, else Chromium from PATH.
+    pub fn launch(gpu: Gpu) -> Chrome {
+        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let program = std::env::var_os("CHROME").unwrap_or_else(|| "chromium".into());
+        let profile = tempfile::tempdir().expect("a temporary folder");
+        let mut command = Command::new(&program);
+        command
+            .args([
+                "--headless",
+                // The sandbox needs what containers and root do not have; the only pages
+                // opened are ours.
+                "--no-sandbox",
+                "--disable-dev-shm-usage",
+                "--disable-quic",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--hide-scrollbars",
+                // Nothing outside this machine is asked: a page that tries shows an error.
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+                "--remote-debugging-port=0",
+            ])
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        if gpu == Gpu::Allowed {
+            command.arg("--enable-unsafe-webgpu");
+        }
+        let process = command
+            .arg("about:blank")
+            .spawn()
+            .unwrap_or_else(|why| panic!("cannot start {}: {why}; set CHROME", program.display()));
+
+        // Chrome writes its port and path to this file once it listens.
+        let port_file = profile.path().join("DevToolsActivePort");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let socket = loop {
+            let written = fs::read_to_string(&port_file).unwrap_or_default();
+            if let Some((port, path)) = written.split_once('\n')
+                && let Ok(port) = port.parse()
+            {
+                break Socket::connect(port, path.trim(), Duration::from_secs(120))
+                    .expect("Chrome listens");
+            }
+            assert!(Instant::now() < deadline, "Chrome did not start in 60 s");
+            sleep(Duration::from_millis(20));
+        };
+
+        let mut chrome = Chrome {
+            process,
+            socket,
+            session: String::new(),
+            last_id: 0,
+            problems: Vec::new(),
+            events: VecDeque::new(),
+            _profile: profile,
+            _turn: turn,
+        };
+        let tab = chrome.call("Target.createTarget", json!({ "url": "about:blank" }));
+        let attached = chrome.call(
+            "Target.attachToTarget",
+            json!({ "targetId": tab["targetId"], "flatten": true }),
+        );
+        chrome.session = text(&attached["sessionId"]);
+        for (method, parameters) in [
+            ("Page.enable", json!({})),
+            ("Runtime.enable", json!({})),
+            ("Log.enable", json!({})),
+            // Workers wait until their console is listened to.
+            (
+                "Target.setAutoAttach",
+                json!({ "autoAttach": true, "waitForDebuggerOnStart": true, "flatten": true }),
+            ),
+        ] {
+            chrome.call(method, parameters);
+        }
+        chrome
+    }
+
+    /// Load a page; returns when it and its style sheets are there, whatever its scripts still do.
+    pub fn open(&mut self, url: &str) {
+        self.events.clear();
+        let answer = self.call("Page.navigate", json!({ "url": url }));
+        assert!(answer.get("errorText").is_none(), "{url}: {answer}");
+        loop {
+            while let Some(event) = self.events.pop_front() {
+                if event["method"] == "Page.loadEventFired" {
+                    return;
+                }
+            }
+            self.receive();
+        }
+    }
+
+    /// What the JavaScript expression gives; a promise is awaited.
+    #[track_caller]
+    pub fn eval(&mut self, expression: &str) -> Value {
+        let answer = self.call(
+            "Runtime.evaluate",
+            json!({ "expression": expression, "awaitPromise": true, "returnByValue": true }),
+        );
+        if let Some(exception) = answer.get("exceptionDetails") {
+            panic!("{expression}\nthrew {}", describe(exception));
+        }
+        answer["result"]["value"].clone()
+    }
+
+    /// [`Chrome::eval`] for an expression that gives a string.
+    #[track_caller]
+    pub fn text(&mut self, expression: &str) -> String {
+        text(&self.eval(expression))
+    }
+
+    /// [`Chrome::eval`] for an expression that gives a number.
+    #[track_caller]
+    pub fn number(&mut self, expression: &str) -> f64 {
+        let value = self.eval(expression);
+        value
+            .as_f64()
+            .unwrap_or_else(|| panic!("{expression} gave {value}, not a number"))
+    }
+
+    /// Wait until the JavaScript condition holds; fails after a minute with what the page says.
+    #[track_caller]
+    pub fn until(&mut self, condition: &str) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while self.eval(condition) != Value::Bool(true) {
+            if Instant::now() > deadline {
+                let page = self.text(
+                    "document.documentElement.dataset.engine + '\\n' + [...document\
+                     .querySelectorAll('.demo')].map(d => JSON.stringify(d.dataset) + ' '\
+                     + d.querySelector('.status')?.textContent).join('\\n')",
+                );
+                panic!(
+                    "after a minute this is still not so: {condition}\nproblems: {:#?}\nengine: {page}",
+                    self.problems
+                );
+            }
+            sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Press and release a key, by its DOM name, where the focus is.
+    pub fn press(&mut self, key: &str) {
+        // Chrome acts on keys without a character by their old Windows code.
+        let code = match key {
+            "Tab" => 9,
+            "Enter" => 13,
+            "End" => 35,
+            "Home" => 36,
+            "ArrowLeft" => 37,
+            "ArrowUp" => 38,
+            "ArrowRight" => 39,
+            "ArrowDown" => 40,
+            _ => panic!("no code for the key {key}"),
+        };
+        for kind in ["rawKeyDown", "keyUp"] {
+            self.call(
+                "Input.dispatchKeyEvent",
+                json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code }),
+            );
+        }
+    }
+
+    /// Set the viewport's size in CSS pixels and the colour scheme, "light" or "dark".
+    pub fn screen(&mut self, width: u32, height: u32, scheme: &str) {
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 }),
+        );
+        self.call(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] }),
+        );
+    }
+
+    /// Write a picture of the whole page, as PNG.
+    pub fn screenshot(&mut self, path: &Path) {
+        use base64::Engine;
+        let answer = self.call(
+            "Page.captureScreenshot",
+            json!({ "format": "png", "captureBeyondViewport": true }),
+        );
+        let picture = base64::engine::general_purpose::STANDARD
+            .decode(text(&answer["data"]))
+            .expect("the picture is in base 64");
+        fs::write(path, picture).expect("the picture can be written");
+    }
+
+    /// Console errors and uncaught exceptions so far, in the page and its workers.
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+
+    /// Send a command to the tab, or to the browser before there is one, and wait for its answer.
+    #[track_caller]
+    fn call(&mut self, method: &str, parameters: Value) -> Value {
+        let session = self.session.clone();
+        let id = self.send(&session, method, parameters);
+        loop {
+            let Some(answer) = self.receive() else {
+                continue;
+            };
+            if answer["id"] != id {
+                continue;
+            }
+            if let Some(error) = answer.get("error") {
+                panic!("{method}: {error}");
+            }
+            return answer["result"].clone();
+        }
+    }
+
+    fn send(&mut self, session: &str, method: &str, parameters: Value) -> u64 {
+        self.last_id += 1;
+        let mut command = json!({ "id": self.last_id, "method": method, "params": parameters });
+        if !session.is_empty() {
+            command["sessionId"] = session.into();
+        }
+        self.socket
+            .send(&command.to_string())
+            .expect("Chrome still listens");
+        self.last_id
+    }
+
+    /// Read one message: an answer is returned, an event is dealt with.
+    fn receive(&mut self) -> Option<Value> {
+        let message = self
+            .socket
+            .receive()
+            .expect("Chrome answers within 2 minutes");
+        let message: Value = serde_json::from_str(&message).expect("Chrome speaks JSON");
+        if message.get("id").is_some() {
+            return Some(message);
+        }
+        let parameters = &message["params"];
+        match message["method"].as_str().unwrap_or_default() {
+            "Runtime.exceptionThrown" => {
+                self.problems
+                    .push(describe(&parameters["exceptionDetails"]));
+            }
+            "Runtime.consoleAPICalled"
+                if matches!(parameters["type"].as_str(), Some("error" | "assert")) =>
+            {
+                let words: Vec<String> = parameters["args"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .map(|arg| text(arg.get("value").unwrap_or(&arg["description"])))
+                    .collect();
+                self.problems.push(format!("console: {}", words.join(" ")));
+            }
+            "Log.entryAdded" if parameters["entry"]["level"] == "error" => {
+                let entry = &parameters["entry"];
+                self.problems.push(format!(
+                    "log: {} {}",
+                    text(&entry["text"]),
+                    text(&entry["url"])
+                ));
+            }
+            "Target.attachedToTarget" => {
+                let worker = text(&parameters["sessionId"]);
+                for method in [
+                    "Runtime.enable",
+                    "Log.enable",
+                    "Runtime.runIfWaitingForDebugger",
+                ] {
+                    // Their answers are of no interest.
+                    self.send(&worker, method, json!({}));
+                }
+            }
+            _ => self.events.push_back(message),
+        }
+        None
+    }
+}
+
+impl Drop for Chrome {
+    fn drop(&mut self) {
+        // Its other processes end with the first.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn text(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn describe(exception: &Value) -> String {
+    let thrown = &exception["exception"];
+    let what = thrown.get("description").or(thrown.get("value"));
+    format!("exception: {}", text(what.unwrap_or(&exception["text"])))
+}

@@ -1,0 +1,502 @@
+//! The built page in a real headless browser: with WebGPU, without, and with faults injected.
+//!
+//! `cargo xtask test` builds the page and runs these. Elsewhere they say that they were skipped,
+//! unless the variable `GFLOWNET_TOUR_DIST` names a folder that holds a build of the page.
+#![cfg(not(target_arch = "wasm32"))]
+
+mod chrome;
+mod site;
+mod socket;
+
+use chrome::{Chrome, Gpu};
+use gflownet_tour::experiment::EXPERIMENTS;
+use gflownet_tour::weights::manifest::Manifest;
+use serde_json::Value;
+use site::Site;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+/// The page in a browser.
+struct Visit {
+    chrome: Chrome,
+    site: Site,
+}
+
+/// Open the built page, after `prepare` had its way with the server.
+/// None, with a line that says so, where there is no build to test.
+fn visit(gpu: Gpu, prepare: impl FnOnce(&Site)) -> Option<Visit> {
+    let dist = dist()?;
+    let site = Site::serve(&dist);
+    prepare(&site);
+    let mut chrome = Chrome::launch(gpu);
+    chrome.screen(1280, 900, "light");
+    chrome.open(&site.url());
+    Some(Visit { chrome, site })
+}
+
+fn dist() -> Option<PathBuf> {
+    let Some(dist) = env::var_os("GFLOWNET_TOUR_DIST") else {
+        eprintln!("browser: SKIPPED, GFLOWNET_TOUR_DIST is not set; `cargo xtask test` sets it");
+        return None;
+    };
+    let dist = PathBuf::from(dist);
+    assert!(
+        dist.join("index.html").is_file(),
+        "GFLOWNET_TOUR_DIST is {}, which holds no build of the page",
+        dist.display()
+    );
+    Some(dist)
+}
+
+/// JavaScript for the demo of an experiment.
+fn demo(name: &str) -> String {
+    format!("document.querySelector('.demo[data-demo={name}]')")
+}
+
+impl Visit {
+    /// Wait until the engine runs on `device`.
+    fn engine_is(&mut self, device: &str) {
+        self.chrome.until(&format!(
+            "document.documentElement.dataset.engine === '{device}'"
+        ));
+    }
+
+    fn scroll_to(&mut self, name: &str) {
+        let demo = demo(name);
+        self.chrome.until(&format!("{demo} !== null"));
+        self.chrome.eval(&format!(
+            "{demo}.querySelector('canvas').scrollIntoView({{ block: 'center' }})"
+        ));
+    }
+
+    /// Bring a demo to view and wait until its figure shows `state` as drawn on `device`.
+    fn shows(&mut self, name: &str, state: &str, device: &str) {
+        self.scroll_to(name);
+        let demo = demo(name);
+        self.chrome.until(&format!(
+            "{demo}.dataset.state === '{state}' && {demo}.dataset.device === '{device}'"
+        ));
+    }
+
+    fn data(&mut self, name: &str, key: &str) -> String {
+        let demo = demo(name);
+        self.chrome.text(&format!("{demo}.dataset.{key}"))
+    }
+
+    fn status(&mut self, name: &str) -> String {
+        let demo = demo(name);
+        self.chrome
+            .text(&format!("{demo}.querySelector('.status').textContent"))
+    }
+
+    /// Do something to a demo's control in JavaScript, where `it` is the control, then wait until
+    /// the figure shows a newer batch and no more come.
+    fn act(&mut self, name: &str, control: &str, action: &str) {
+        let demo = demo(name);
+        self.chrome.eval(&format!(
+            "(() => {{
+                const before = {demo}.dataset.batch;
+                const it = {demo}.querySelector('{control}');
+                window.quietSince = null;
+                clearInterval(window.quietWatch);
+                let seen = before;
+                window.quietWatch = setInterval(() => {{
+                    const now = {demo}.dataset.batch;
+                    if (now !== seen) window.quietSince = performance.now();
+                    seen = now;
+                }}, 20);
+                {action};
+            }})()"
+        ));
+        self.chrome
+            .until("window.quietSince !== null && performance.now() - window.quietSince > 400");
+    }
+
+    /// Set a control to a value, as a reader does.
+    fn set(&mut self, name: &str, control: &str, value: &str) {
+        self.act(
+            name,
+            control,
+            &format!(
+                "it.value = '{value}';
+                 for (const kind of ['input', 'change'])
+                     it.dispatchEvent(new Event(kind, {{ bubbles: true }}))"
+            ),
+        );
+    }
+
+    /// Whether a demo's canvas shows a picture: many colours, and not the same in every row.
+    fn is_painted(&mut self, name: &str) -> bool {
+        let demo = demo(name);
+        self.chrome.eval(&format!(
+            "(() => {{
+                const canvas = {demo}.querySelector('canvas');
+                const pixels = new Uint32Array(canvas.getContext('2d')
+                    .getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+                return new Set(pixels).size > 20;
+            }})()"
+        )) == Value::Bool(true)
+    }
+
+    /// No console error, no exception, and nothing asked for that is not there.
+    #[track_caller]
+    fn went_well(&self) {
+        assert_eq!(self.chrome.problems(), [] as [String; 0]);
+        assert_eq!(self.site.strays(), [] as [String; 0]);
+    }
+}
+
+/// Every demo shows its model, drawn on `device`, with the scores that the manifest has.
+fn all_five_run(visit: &mut Visit, device: &str) {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("pretrained/manifest.json");
+    let manifest = fs::read(manifest).expect("the repository has a manifest");
+    let manifest: Manifest = serde_json::from_slice(&manifest).expect("the manifest is sound");
+    for experiment in &EXPERIMENTS {
+        let name = experiment.name;
+        visit.shows(name, "model", device);
+        assert!(visit.is_painted(name), "{name}: the canvas is blank");
+        let entry = manifest.models.iter().find(|m| m.name == name);
+        let expected = entry.expect(name).metrics.total_variation;
+        let shown: f64 = visit.data(name, "tv").parse().expect("a number");
+        // The page scores on the plot's cells, the manifest on a finer grid.
+        assert!(
+            (shown - expected).abs() < 0.01,
+            "{name}: the page says {shown}, the manifest {expected}"
+        );
+        let alternative = visit.chrome.text(&format!(
+            "{}.querySelector('canvas').getAttribute('aria-label')",
+            demo(name)
+        ));
+        assert!(
+            alternative.contains(&format!("{shown:.3}")),
+            "{name}: the text alternative has no total variation: {alternative}"
+        );
+    }
+}
+
+#[test]
+fn all_five_demos_run_on_webgpu() {
+    let Some(mut visit) = visit(Gpu::Allowed, |_| {}) else {
+        return;
+    };
+    visit.engine_is("webgpu");
+    all_five_run(&mut visit, "webgpu");
+
+    // To the CPU and back. The choice holds for all demos, and the samples stay the same ones.
+    let name = "easy_correct";
+    visit.scroll_to(name);
+    let on_gpu = visit.data(name, "tv");
+    visit.set(name, "select.device", "cpu");
+    visit.shows(name, "model", "cpu");
+    assert_eq!(visit.data(name, "tv"), on_gpu);
+    let mirrored = format!("{}.querySelector('select.device').value", demo("four_mode"));
+    assert_eq!(visit.chrome.text(&mirrored), "cpu");
+    let runner = format!("{}.querySelector('.readout').textContent", demo(name));
+    assert!(visit.chrome.text(&runner).contains("CPU"));
+    visit.shows("four_mode", "model", "cpu");
+    visit.scroll_to(name);
+    visit.set(name, "select.device", "webgpu");
+    visit.shows(name, "model", "webgpu");
+    assert!(visit.chrome.text(&runner).contains("WebGPU"));
+    visit.went_well();
+}
+
+#[test]
+fn all_five_demos_run_on_the_cpu_and_say_why() {
+    let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {
+        return;
+    };
+    visit.engine_is("cpu");
+    all_five_run(&mut visit, "cpu");
+    for experiment in &EXPERIMENTS {
+        let status = visit.status(experiment.name);
+        assert!(
+            status.contains("CPU") && status.contains("GPU "),
+            "{}: {status}",
+            experiment.name
+        );
+    }
+    let choice = format!(
+        "{}.querySelector('select.device option[value=webgpu]').disabled",
+        demo("easy_correct")
+    );
+    assert_eq!(visit.chrome.eval(&choice), Value::Bool(true));
+    visit.went_well();
+}
+
+#[test]
+fn the_controls_change_the_figure() {
+    let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {
+        return;
+    };
+    let name = "easy_correct";
+    visit.shows(name, "model", "cpu");
+    let first = (visit.data(name, "histogram"), visit.data(name, "tv"));
+    let readout = format!("{}.querySelector('.tv').textContent", demo(name));
+    let first_readout = visit.chrome.text(&readout);
+
+    // Temperature changes what is drawn and what is read.
+    visit.set(name, "input.temperature", "0.3");
+    assert_ne!(visit.data(name, "histogram"), first.0);
+    assert_ne!(visit.data(name, "tv"), first.1);
+    assert_ne!(visit.chrome.text(&readout), first_readout);
+    let number = format!("{}.querySelector('.temperature-number').value", demo(name));
+    assert_eq!(visit.chrome.text(&number), "0.30");
+
+    // The same temperature again moves the same samples back.
+    visit.set(name, "input.temperature-number", "1");
+    assert_eq!(visit.data(name, "histogram"), first.0);
+    assert_eq!(visit.data(name, "tv"), first.1);
+    let slider = format!("{}.querySelector('input.temperature').value", demo(name));
+    assert_eq!(visit.chrome.number(&format!("Number({slider})")), 1.0);
+
+    // A drag ends on its last position, however many batches were dropped on the way.
+    let drag = "for (let i = 0; i <= 100; i++) {
+        it.value = 1 + i / 100;
+        it.dispatchEvent(new Event('input', { bubbles: true }));
+    }";
+    visit.act(name, "input.temperature", drag);
+    let dragged = (visit.data(name, "histogram"), visit.data(name, "tv"));
+    visit.set(name, "input.temperature", "1");
+    visit.set(name, "input.temperature", "2");
+    assert_eq!(
+        (visit.data(name, "histogram"), visit.data(name, "tv")),
+        dragged
+    );
+
+    // The keyboard moves the slider by its step, and to its ends.
+    let control = format!("{}.querySelector('input.temperature')", demo(name));
+    visit.chrome.eval(&format!("{control}.focus()"));
+    for (key, expected) in [
+        ("ArrowRight", 2.01),
+        ("ArrowLeft", 2.0),
+        ("End", 3.0),
+        ("Home", 0.05),
+    ] {
+        let batch = visit.data(name, "batch");
+        visit.chrome.press(key);
+        visit.chrome.until(&format!(
+            "Math.abs({control}.value - {expected}) < 1e-9 && {}.dataset.batch > {batch}",
+            demo(name)
+        ));
+    }
+
+    // Fresh samples of the same model.
+    visit.set(name, "input.temperature", "1");
+    visit.act(name, "button.resample", "it.click()");
+    assert_ne!(visit.data(name, "histogram"), first.0);
+    assert_eq!(visit.data(name, "tv"), first.1);
+
+    // Fewer and more of them.
+    for count in ["500", "100000"] {
+        visit.set(name, "select.count", count);
+        assert_eq!(visit.data(name, "sampled"), count);
+    }
+    visit.went_well();
+}
+
+#[test]
+fn bad_weights_are_named_and_the_other_demos_go_on() {
+    let Some(mut visit) = visit(Gpu::Denied, |site| {
+        site.hide("pretrained/easy_correct.safetensors");
+        site.edit("pretrained/easy_buggy.safetensors", |mut bytes| {
+            bytes.truncate(bytes.len() / 2);
+            bytes
+        });
+        site.edit("pretrained/hard_on_policy.safetensors", |mut bytes| {
+            // The last four bytes are a number of the last tensor.
+            let end = bytes.len();
+            bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+            bytes
+        });
+    }) else {
+        return;
+    };
+    for (name, reason) in [
+        ("easy_correct", "not found"),
+        ("easy_buggy", ""),
+        ("hard_on_policy", "NaN"),
+    ] {
+        visit.shows(name, "placeholder", "cpu");
+        let file = format!("{name}.safetensors");
+        visit.chrome.until(&format!(
+            "{}.querySelector('.status').textContent.includes('{file}')",
+            demo(name)
+        ));
+        let status = visit.status(name);
+        assert!(
+            status.contains(reason) && status.contains("placeholder"),
+            "{name}: {status}"
+        );
+    }
+    for name in ["hard_off_policy", "four_mode"] {
+        visit.shows(name, "model", "cpu");
+        assert!(!visit.status(name).contains("safetensors"));
+    }
+    // The browser may report the 404 itself, and that is all.
+    let problems = visit.chrome.problems();
+    assert!(
+        problems
+            .iter()
+            .all(|problem| problem.contains("easy_correct.safetensors")),
+        "{problems:#?}"
+    );
+}
+
+/// Run `script` in the worker before the engine starts.
+fn in_the_worker(site: &Site, script: &str) {
+    // Imports are hoisted, and the engine's script does nothing before its init is called.
+    site.edit("engine_loader.js", |loader| {
+        [script.as_bytes(), b"\n", &loader].concat()
+    });
+}
+
+/// With this script in the worker, the page goes on with the CPU and says `reason`.
+fn falls_back_to_the_cpu(script: &str, reason: &str) {
+    let Some(mut visit) = visit(Gpu::Allowed, |site| in_the_worker(site, script)) else {
+        return;
+    };
+    visit.engine_is("cpu");
+    for name in ["easy_correct", "four_mode"] {
+        visit.shows(name, "model", "cpu");
+        let status = visit.status(name);
+        assert!(
+            status.contains("CPU") && status.contains(reason),
+            "{name}: {status}"
+        );
+    }
+    assert_eq!(visit.site.strays(), [] as [String; 0]);
+}
+
+#[test]
+fn without_an_adapter_the_cpu_runs() {
+    falls_back_to_the_cpu(
+        "GPU.prototype.requestAdapter = async () => null;",
+        "adapter",
+    );
+}
+
+#[test]
+fn a_gpu_that_computes_wrongly_is_not_used() {
+    falls_back_to_the_cpu(
+        "const make = GPUDevice.prototype.createShaderModule;
+         GPUDevice.prototype.createShaderModule = function (it) {
+             return make.call(this, { ...it, code: it.code.replaceAll('exp(', 'exp(0.9f * ') });
+         };",
+        "CPU",
+    );
+}
+
+#[test]
+fn a_gpu_that_refuses_the_kernel_is_not_used() {
+    // Nothing but an uncaptured error event tells of this, and what is read back is stale.
+    falls_back_to_the_cpu(
+        "const make = GPUDevice.prototype.createShaderModule;
+         GPUDevice.prototype.createShaderModule = function (it) {
+             return make.call(this, { ...it, code: it.code + ' no WGSL' });
+         };",
+        "CPU",
+    );
+}
+
+#[test]
+fn when_the_gpu_is_lost_the_cpu_goes_on() {
+    let Some(mut visit) = visit(Gpu::Allowed, |site| {
+        in_the_worker(
+            site,
+            "const ask = GPUAdapter.prototype.requestDevice;
+             GPUAdapter.prototype.requestDevice = async function (it) {
+                 const device = await ask.call(this, it);
+                 new BroadcastChannel('fault').onmessage = () => device.destroy();
+                 return device;
+             };",
+        );
+    }) else {
+        return;
+    };
+    visit.engine_is("webgpu");
+    let name = "easy_correct";
+    visit.shows(name, "model", "webgpu");
+    // In the middle of a large batch.
+    let ask = format!(
+        "(() => {{
+            const it = {}.querySelector('select.count');
+            it.value = '100000';
+            it.dispatchEvent(new Event('change', {{ bubbles: true }}));
+            setTimeout(() => new BroadcastChannel('fault').postMessage(0), 200);
+        }})()",
+        demo(name)
+    );
+    visit.chrome.eval(&ask);
+    visit.shows(name, "model", "cpu");
+    visit.engine_is("cpu");
+    visit
+        .chrome
+        .until(&format!("{}.dataset.sampled === '100000'", demo(name)));
+    let status = visit.status(name);
+    assert!(
+        status.contains("CPU") && status.contains("GPU "),
+        "{status}"
+    );
+    visit.act(name, "button.resample", "it.click()");
+    assert_eq!(visit.data(name, "device"), "cpu");
+}
+
+#[test]
+fn the_page_fits_phones_and_desks_in_both_schemes() {
+    let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {
+        return;
+    };
+    let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../screenshots");
+    fs::create_dir_all(&pictures).expect("the target folder can be written");
+    for section in [
+        "setup",
+        "happy-case",
+        "pedagogical-bug",
+        "mode-collapse",
+        "off-policy",
+        "harder-case",
+        "temperature",
+        "colophon",
+    ] {
+        visit
+            .chrome
+            .until(&format!("document.getElementById('{section}') !== null"));
+    }
+    for width in [390, 1280] {
+        for scheme in ["light", "dark"] {
+            visit.chrome.screen(width, 900, scheme);
+            for experiment in &EXPERIMENTS {
+                visit.shows(experiment.name, "model", "cpu");
+            }
+            visit
+                .chrome
+                .screenshot(&pictures.join(format!("{width}-{scheme}.png")));
+            // The outermost elements that stick out, when the page can be scrolled sideways.
+            let wide = visit.chrome.eval(
+                "(() => {
+                    const { clientWidth: edge, scrollWidth } = document.documentElement;
+                    if (scrollWidth <= edge) return [];
+                    const out = it => it.getBoundingClientRect().right > edge + 0.5;
+                    return [`${scrollWidth} px`, ...[...document.body.querySelectorAll('*')]
+                        .filter(it => out(it) && !out(it.parentElement))
+                        .map(it => it.outerHTML.slice(0, 200))];
+                })()",
+            );
+            assert_eq!(
+                wide,
+                Value::Array(Vec::new()),
+                "{width} px, {scheme}: the page scrolls sideways"
+            );
+        }
+    }
+    // Every control has a name that a screen reader can tell.
+    let nameless = visit.chrome.eval(
+        "[...document.querySelectorAll('input, select, button, canvas')]
+            .filter(it => !it.getAttribute('aria-label') && !it.labels?.length
+                && !it.textContent.trim())
+            .map(it => it.outerHTML)",
+    );
+    assert_eq!(nameless, Value::Array(Vec::new()));
+    visit.went_well();
+}

@@ -1,0 +1,476 @@
+//! What the commands need beyond Rust, found or installed.
+//!
+//! Everything here can be run again at no cost, prints what it does before it takes long, asks
+//! nothing, and when it may not install something says the one line that does.
+//!
+//! Tools go to a folder of their own in the user's cache, so that nothing of the user's is
+//! replaced and the next clone finds them. `GFLOWNET_TOUR_TOOLS` names another folder.
+
+use crate::process::{Failure, Result, cargo, output, run, version};
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// The page's compilation target.
+pub const WASM: &str = "wasm32-unknown-unknown";
+
+/// Trunk builds and serves the page. 0.22 needs Rust 1.96.1, newer than the `rust-version` in
+/// Cargo.toml: update the two together.
+const TRUNK: [u32; 3] = [0, 21, 14];
+
+/// The rustup toolchain made from the distribution's Rust where rustup cannot fetch the target.
+const LINKED: &str = "gflownet-tour-wasm";
+
+/// Debian's current Rust with its library's source, from which Cargo builds the library for
+/// wasm32, and the linker. If updating, also update [`LINKER`].
+const DEBIAN_RUST: [&str; 6] = [
+    "rustc-web",
+    "cargo-web",
+    "rust-web-src",
+    "rust-web-llvm",
+    "rust-web-clippy",
+    "lld-22",
+];
+
+/// The linker in [`DEBIAN_RUST`]; its LLVM must not be older than the compiler's.
+const LINKER: &str = "wasm-ld-22";
+
+/// How to call what builds the page.
+pub struct Tools {
+    trunk: PathBuf,
+    /// PATH, with our own tools first.
+    path: OsString,
+    /// What makes a Cargo call able to compile for wasm32.
+    wasm: Vec<(&'static str, &'static str)>,
+}
+
+impl Tools {
+    /// Trunk with a subcommand.
+    pub fn trunk(&self, subcommand: &str) -> Command {
+        let mut trunk = self.wasm(Command::new(&self.trunk));
+        // Trunk reads a boolean here; the convention is that any value counts.
+        if env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
+            trunk.env("NO_COLOR", "true");
+        }
+        trunk.arg(subcommand);
+        trunk
+    }
+
+    /// `command`, with what it needs to compile for wasm32.
+    pub fn wasm(&self, mut command: Command) -> Command {
+        command
+            .env("PATH", &self.path)
+            .envs(self.wasm.iter().copied());
+        command
+    }
+}
+
+/// All that builds the page: the wasm32 target, Trunk and wasm-bindgen.
+pub fn page(root: &Path) -> Result<Tools> {
+    let wasm = wasm_target(root)?;
+    let mut folders = Vec::new();
+
+    let trunk = match on_path("trunk").filter(|path| prints(path, trunk_fits)) {
+        Some(path) => path,
+        None => {
+            let wanted = TRUNK.map(|part| part.to_string()).join(".");
+            install(
+                "trunk",
+                &wanted,
+                // Locked: Trunk's own tested set. TLS is for its download of wasm-bindgen; its
+                // default features would add a look for updates at every start.
+                &["--locked", "--no-default-features", "--features", "rustls"],
+                "some 5 minutes",
+            )?
+        }
+    };
+
+    let wanted = wasm_bindgen_version(&read(&root.join("Cargo.lock"))?).ok_or_else(|| {
+        Failure::Failed("Cargo.lock names no wasm-bindgen: restore it from git".into())
+    })?;
+    let fits = |found: [u32; 3]| version(&wanted) == Some(found);
+    if on_path("wasm-bindgen").is_some_and(|path| prints(&path, fits)) {
+        // Trunk finds it there too.
+    } else if tool("wasm-bindgen", &wanted)?.exists() || !reachable("github.com:443") {
+        // Not locked: a locked dependency of this version is no longer in the registry.
+        let path = install_as(
+            "wasm-bindgen",
+            "wasm-bindgen-cli",
+            &wanted,
+            &[],
+            "some 3 minutes",
+        )?;
+        folders.extend(path.parent().map(Path::to_owned));
+    } else {
+        println!("setup: Trunk will download wasm-bindgen {wanted} from GitHub (seconds, once)");
+    }
+
+    folders.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
+    let path = env::join_paths(folders)
+        .map_err(|why| Failure::Failed(format!("cannot extend PATH: {why}")))?;
+    Ok(Tools { trunk, path, wasm })
+}
+
+/// A compiler that has the wasm32 target; the result is the environment that selects it.
+fn wasm_target(root: &Path) -> Result<Vec<(&'static str, &'static str)>> {
+    let has_target = || {
+        output(Command::new("rustc").args(["--print", "sysroot"])).is_some_and(|sysroot| {
+            Path::new(sysroot.trim())
+                .join("lib/rustlib")
+                .join(WASM)
+                .join("lib")
+                .is_dir()
+        })
+    };
+    if has_target() {
+        return Ok(Vec::new());
+    }
+
+    // The way of machines that no Rust server serves: Debian's Rust, which brings its library's
+    // source, through a rustup toolchain that points at it.
+    let linked = vec![
+        ("RUSTUP_TOOLCHAIN", LINKED),
+        ("RUSTC_BOOTSTRAP", "1"),
+        ("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort"),
+        ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", LINKER),
+    ];
+    let needed = minimum_rust(&read(&root.join("Cargo.toml"))?);
+    let new_enough = |rustc: &mut Command| {
+        output(rustc.arg("--version")).and_then(|printed| version(&printed)) >= needed
+    };
+    let debian_is_here = || {
+        new_enough(&mut Command::new("/usr/bin/rustc"))
+            && Path::new("/usr/bin/cargo-clippy").exists()
+            && Path::new("/usr/lib/rustlib/src/rust/library/Cargo.lock").exists()
+            && on_path(LINKER).is_some()
+    };
+    let linked_is_here = || new_enough(Command::new("rustc").env("RUSTUP_TOOLCHAIN", LINKED));
+    if debian_is_here() && linked_is_here() {
+        return Ok(linked);
+    }
+
+    if on_path("rustup").is_none() {
+        return Err(Failure::Failed(format!(
+            "this Rust has no {WASM} target, and without rustup it is not ours to add: install \
+             Rust from https://rustup.rs, or your distribution's package of that target"
+        )));
+    }
+    let add = ["target", "add", WASM];
+    println!("setup: rustup {} (seconds, once)", add.join(" "));
+    if run(Command::new("rustup").args(add).stdin(Stdio::null())).is_ok() && has_target() {
+        return Ok(Vec::new());
+    }
+
+    println!("setup: rustup cannot fetch the target; trying Debian's Rust (a minute, once)");
+    if !debian_is_here() {
+        apt_install(
+            &DEBIAN_RUST,
+            &format!("connect to the internet and run `rustup target add {WASM}`"),
+        )?;
+    }
+    if !debian_is_here() {
+        return Err(Failure::Failed(format!(
+            "Debian's Rust here is too old or not whole: connect to the internet and run \
+             `rustup target add {WASM}`"
+        )));
+    }
+    run(Command::new("rustup")
+        .args(["toolchain", "link", LINKED, "/usr"])
+        .stdin(Stdio::null()))?;
+    Ok(linked)
+}
+
+/// rustfmt and Clippy.
+pub fn rust_components() -> Result<()> {
+    for (component, subcommand) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
+        if output(&mut cargo([subcommand, "--version"])).is_some() {
+            continue;
+        }
+        println!("setup: rustup component add {component} (seconds, once)");
+        run(Command::new("rustup")
+            .args(["component", "add", component])
+            .stdin(Stdio::null()))
+        .map_err(|_| {
+            Failure::Failed(format!(
+                "`cargo {subcommand}` is missing: run `rustup component add {component}`"
+            ))
+        })?;
+    }
+    Ok(())
+}
+
+/// A Chrome or Chromium.
+pub fn browser() -> Result<PathBuf> {
+    if let Some(path) = env::var_os("CHROME").filter(|path| !path.is_empty()) {
+        let path = PathBuf::from(path);
+        return if path.is_file() {
+            Ok(path)
+        } else {
+            Err(Failure::Failed(format!(
+                "CHROME names {}, which is no file: correct or unset it",
+                path.display()
+            )))
+        };
+    }
+    let find = || {
+        let names = [
+            "chromium",
+            "chromium-browser",
+            "google-chrome",
+            "google-chrome-stable",
+            "chrome",
+        ];
+        let programs = ["ProgramFiles", "ProgramFiles(x86)", "LOCALAPPDATA"]
+            .into_iter()
+            .filter_map(env::var_os)
+            .map(|folder| PathBuf::from(folder).join(r"Google\Chrome\Application\chrome.exe"));
+        let applications = [
+            "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+            "/Applications/Chromium.app/Contents/MacOS/Chromium",
+        ]
+        .map(PathBuf::from);
+        names.into_iter().find_map(on_path).or_else(|| {
+            applications
+                .into_iter()
+                .chain(programs)
+                .find(|path| path.is_file())
+        })
+    };
+    if let Some(path) = find() {
+        return Ok(path);
+    }
+    println!("setup: installing Chromium, for the tests of the page (a minute, once)");
+    let hint = "install Chrome or Chromium, or set CHROME to its path";
+    apt_install(&["chromium"], hint)?;
+    find().ok_or_else(|| Failure::Failed(format!("no browser was found: {hint}")))
+}
+
+/// A Vulkan driver on Linux, where the native test of the GPU kernel runs on it. Other systems
+/// bring their own graphics interface, and without any that test says that it did not run, so
+/// this only tries.
+pub fn vulkan() {
+    let folders = [
+        "/usr/share/vulkan/icd.d",
+        "/etc/vulkan/icd.d",
+        "/usr/local/share/vulkan/icd.d",
+    ];
+    let present = folders
+        .into_iter()
+        .any(|folder| fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()));
+    if !cfg!(target_os = "linux") || present {
+        return;
+    }
+    println!("setup: installing a Vulkan driver, for the native GPU test (a minute, once)");
+    if let Err(Failure::Failed(why)) = apt_install(
+        &["mesa-vulkan-drivers", "libvulkan1"],
+        "install a Vulkan driver (Mesa's lavapipe will do)",
+    ) {
+        println!("setup: going on without one: {why}");
+    }
+}
+
+/// Install Debian packages, where there is a Debian and it may be changed; else the error says
+/// what to run, or, where there is no apt-get, the `otherwise`.
+fn apt_install(packages: &[&str], otherwise: &str) -> Result<()> {
+    if on_path("apt-get").is_none() {
+        return Err(Failure::Failed(otherwise.into()));
+    }
+    let is_root = output(Command::new("id").arg("-u")).is_some_and(|id| id.trim() == "0");
+    let has_sudo = || output(Command::new("sudo").args(["-n", "true"])).is_some();
+    let prefix: &[&str] = if is_root {
+        &[]
+    } else if has_sudo() {
+        &["sudo", "-n"]
+    } else {
+        return Err(Failure::Failed(format!(
+            "this needs root: run `sudo apt-get install -y --no-install-recommends {}`",
+            packages.join(" ")
+        )));
+    };
+    let apt = |arguments: &[&str]| {
+        let words: Vec<&str> = prefix
+            .iter()
+            .chain(&["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"])
+            .chain(arguments)
+            .copied()
+            .collect();
+        println!("setup: {}", words.join(" "));
+        run(Command::new(words[0])
+            .args(&words[1..])
+            .stdin(Stdio::null()))
+    };
+    // Old lists may still do, so only the installation has to succeed.
+    let _ = apt(&["update", "-q"]);
+    let mut install = vec!["install", "-q", "-y", "--no-install-recommends"];
+    install.extend(packages);
+    apt(&install)
+}
+
+/// The path of `program` in our folder, installed there if it is not.
+fn install(program: &str, version: &str, arguments: &[&str], time: &str) -> Result<PathBuf> {
+    install_as(program, program, version, arguments, time)
+}
+
+/// [`install`], for a program of a package with another name.
+fn install_as(
+    program: &str,
+    package: &str,
+    version: &str,
+    arguments: &[&str],
+    time: &str,
+) -> Result<PathBuf> {
+    let path = tool(program, version)?;
+    if path.exists() {
+        return Ok(path);
+    }
+    let folder = tools_folder()?;
+    let build = folder.join("build");
+    fs::create_dir_all(&build).map_err(|why| {
+        Failure::Failed(format!("cannot make the folder {}: {why}", build.display()))
+    })?;
+    println!(
+        "setup: compiling {program} {version} into {} ({time}, once)",
+        folder.display()
+    );
+    let root = folder.join(format!("{program}-{version}"));
+    run(cargo(["install", package, "--version", version])
+        .args(arguments)
+        .arg("--root")
+        .arg(&root)
+        // Outside the workspace, whose Cargo settings are not meant for tools.
+        .current_dir(&folder)
+        .stdin(Stdio::null())
+        // Kept until it is done, so that an interrupted build goes on where it stopped.
+        .env("CARGO_TARGET_DIR", &build)
+        // These run for seconds in a build of minutes: compile time is what counts.
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"))?;
+    // Left-overs would cost only space.
+    let _ = fs::remove_dir_all(&build);
+    if path.exists() {
+        Ok(path)
+    } else {
+        Err(Failure::Failed(format!(
+            "cargo install {package} did not make {}",
+            path.display()
+        )))
+    }
+}
+
+/// Where [`install`] puts `program`.
+fn tool(program: &str, version: &str) -> Result<PathBuf> {
+    Ok(tools_folder()?
+        .join(format!("{program}-{version}"))
+        .join("bin")
+        .join(format!("{program}{}", env::consts::EXE_SUFFIX)))
+}
+
+fn tools_folder() -> Result<PathBuf> {
+    let variable = |name| {
+        env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    if let Some(folder) = variable("GFLOWNET_TOUR_TOOLS") {
+        return Ok(folder);
+    }
+    let cache = if cfg!(windows) {
+        variable("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        variable("HOME").map(|home| home.join("Library/Caches"))
+    } else {
+        variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")))
+    };
+    cache
+        .map(|cache| cache.join("gflownet-tour").join("tools"))
+        .ok_or_else(|| {
+            Failure::Failed(
+                "no folder for tools: set GFLOWNET_TOUR_TOOLS to one that can be written".into(),
+            )
+        })
+}
+
+/// The path of `program`, if PATH has it.
+fn on_path(program: &str) -> Option<PathBuf> {
+    let file = format!("{program}{}", env::consts::EXE_SUFFIX);
+    env::split_paths(&env::var_os("PATH")?)
+        .map(|folder| folder.join(&file))
+        .find(|path| path.is_file())
+}
+
+/// Whether the version that `program` prints is one that `fits`.
+fn prints(program: &Path, fits: impl Fn([u32; 3]) -> bool) -> bool {
+    output(Command::new(program).arg("--version"))
+        .and_then(|printed| version(&printed))
+        .is_some_and(fits)
+}
+
+fn trunk_fits(found: [u32; 3]) -> bool {
+    found[..2] == TRUNK[..2] && found[2] >= TRUNK[2]
+}
+
+fn reachable(host: &str) -> bool {
+    host.to_socket_addrs().is_ok_and(|mut addresses| {
+        addresses
+            .any(|address| TcpStream::connect_timeout(&address, Duration::from_secs(3)).is_ok())
+    })
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path)
+        .map_err(|why| Failure::Failed(format!("cannot read {}: {why}", path.display())))
+}
+
+/// The version of wasm-bindgen in a Cargo.lock. Its command line must have the very same.
+fn wasm_bindgen_version(lock: &str) -> Option<String> {
+    let mut lines = lock.lines();
+    lines.find(|line| *line == r#"name = "wasm-bindgen""#)?;
+    let version = lines.next()?.strip_prefix(r#"version = ""#)?;
+    Some(version.strip_suffix('"')?.to_owned())
+}
+
+/// The `rust-version` in a Cargo.toml.
+fn minimum_rust(manifest: &str) -> Option<[u32; 3]> {
+    let line = manifest
+        .lines()
+        .find_map(|line| line.strip_prefix("rust-version"))?;
+    version(line.trim_start_matches([' ', '=']).trim_matches('"'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lockfile_tells_the_version_of_wasm_bindgen() {
+        let lock = "[[package]]\nname = \"wasm-bindgen-futures\"\nversion = \"0.4.1\"\n\n\
+                    [[package]]\nname = \"wasm-bindgen\"\nversion = \"0.2.130\"\n";
+        assert_eq!(wasm_bindgen_version(lock).as_deref(), Some("0.2.130"));
+        assert_eq!(wasm_bindgen_version("[[package]]\nname = \"wasm\"\n"), None);
+        assert!(wasm_bindgen_version(include_str!("../../Cargo.lock")).is_some());
+    }
+
+    #[test]
+    fn the_manifest_tells_the_oldest_rust() {
+        assert_eq!(minimum_rust("rust-version = \"1.95\"\n"), Some([1, 95, 0]));
+        assert_eq!(minimum_rust("[package]\n"), None);
+        assert!(minimum_rust(include_str!("../../Cargo.toml")).is_some());
+    }
+
+    #[test]
+    fn trunk_may_be_a_later_patch_and_nothing_else() {
+        assert!(trunk_fits(TRUNK) && trunk_fits([0, 21, 15]));
+        assert!(!trunk_fits([0, 21, 13]) && !trunk_fits([0, 22, 14]) && !trunk_fits([1, 21, 14]));
+    }
+
+    #[test]
+    fn a_program_is_found_on_the_path_or_not() {
+        assert!(on_path("cargo").is_some());
+        assert_eq!(on_path("no-such-program-of-ours"), None);
+    }
+}
