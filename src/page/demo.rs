@@ -7,14 +7,13 @@ use super::formulas;
 use super::link::{Draft, Engine, EngineState, ModelState};
 use super::palette::{Palette, Rgb};
 use super::picture::{
-    BINS, CELLS, PATHS, PLACEHOLDER_STD, Picture, fingerprint, target_curve, tempered_curve,
-    total_variation,
+    BINS, CELLS, PATHS, Picture, fingerprint, target_curve, tempered_curve, total_variation,
 };
 use super::plot::{Layout, Scene, draw};
 use super::screen::Screen;
 use crate::balance::BackwardLoop;
 use crate::experiment::{DEFAULT_SEED, EXPERIMENTS, Experiment};
-use crate::message::{BatchResult, DeviceChoice, DeviceUsed, GpuStatus};
+use crate::message::{BatchResult, DeviceChoice, DeviceUsed, GpuStatus, PLACEHOLDER_STD};
 use leptos::html;
 use leptos::prelude::*;
 use std::sync::Arc;

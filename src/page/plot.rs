@@ -96,8 +96,8 @@ impl Sheet<'_> {
         let left = self.px(46.0);
         let right = self.px(10.0);
         let bottom = self.px(26.0);
-        let gap = self.px(14.0);
-        let heading = self.px(28.0);
+        let gap = self.px(10.0);
+        let heading = self.px(32.0);
         let height = root.dim_in_pixel().1 as i32;
         match scene.layout {
             Layout::Densities => {
@@ -286,7 +286,7 @@ impl Sheet<'_> {
             pixels.draw(&number).map_err(told)?;
         }
         let style = self.text(self.palette.label, HPos::Left, VPos::Bottom);
-        let title = Text::new(title, (x0 - self.px(38.0), y0 - self.px(11.0)), style);
+        let title = Text::new(title, (x0 - self.px(38.0), y0 - self.px(15.0)), style);
         pixels.draw(&title).map_err(told)
     }
 

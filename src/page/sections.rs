@@ -2,14 +2,15 @@
 //! what was learned. No number about a model is written here by hand: they come from [`numbers`].
 
 use super::demo::{Demo, Math, model_colour};
-use super::format::{enumeration, fixed, place, thousands};
+use super::format::{enumeration, fixed, place, spelled, thousands};
 use super::formulas as tex;
 use super::numbers;
-use super::picture::{PATHS, PLACEHOLDER_STD, Picture, target_curve, total_variation};
+use super::picture::{PATHS, Picture, chance, target_curve, total_variation};
 use super::plot::{Layout, Scene, draw};
 use super::screen::Screen;
 use super::temperature::TemperatureFigure;
 use crate::experiment::{BATCH, EXPERIMENTS, Experiment, HIDDEN};
+use crate::message::PLACEHOLDER_STD;
 use crate::policy::{MAX_STD, MIN_STD, Policy};
 use leptos::html;
 use leptos::prelude::*;
@@ -111,7 +112,7 @@ pub fn Setup() -> impl IntoView {
             <p>
                 "with means " <Math formula=tex::M_K /> " and variances " <Math formula=tex::V_K />
                 ". Each bell has area one, so the true " <Math formula=tex::Z />
-                " is just their number. The first landscape has " {modes} " of them, at "
+                " is just their number. The first landscape has " {spelled(modes)} " of them, at "
                 {place(experiment.modes[0].mean)} " and " {place(experiment.modes[1].mean)}
                 ", and " <Math formula=tex::LOG_Z /> " = ln " {modes} " = "
                 {fixed(experiment.target().log_partition(), 3)}
@@ -121,7 +122,7 @@ pub fn Setup() -> impl IntoView {
             <p>
                 "A GFlowNet does not choose its point at once. It walks there. Every trajectory begins
                 in the same state, S₀, at " <Math formula=tex::S0 /> ", and takes "
-                {experiment.steps} " steps:"
+                {spelled(experiment.steps)} " steps:"
             </p>
             <Formula parts=[tex::STEP, tex::ACTION] />
             <p>
@@ -283,7 +284,7 @@ pub fn Bug() -> impl IntoView {
                 ". Why not at 1? Because the last step backward, from " <Math formula=tex::X_1 /> " to "
                 <Math formula=tex::X_0 />
                 ", is no choice. Every walk began at S₀, so there is only one place to return to. Its probability is one, and the logarithm of
-                one is zero. But a loop over all " {steps} " steps looks tidier, and it is easily written:"
+                one is zero. But a loop over all " {spelled(steps)} " steps looks tidier, and it is easily written:"
             </p>
             <Formula parts=[tex::BUGGY_SUM, tex::RIGHT_SUM] />
             <p>
@@ -312,9 +313,10 @@ pub fn Bug() -> impl IntoView {
                 ". Where they come home well aimed it is large, where they come home scattered it is small,
                 and the sampler follows the product of " <Math formula=tex::R /> " and "
                 <Math formula=tex::H />
-                ". The learned area is the area of that product. A density is no probability either: it has
-                units, one over length, so the result would change if we measured "
-                <Math formula=tex::X /> " in other units."
+                ". The learned area is the area of that product. It is not even a
+                number without units: a density is measured per length, so "
+                <Math formula=tex::LOG_Z /> " would come out differently if " <Math formula=tex::X />
+                " were measured in other units."
             </p>
             <Try>
                 "Compare the " <span class="c-bug">"vermilion line"</span>
@@ -384,7 +386,7 @@ pub fn Collapse() -> impl IntoView {
             </p>
             <p>
                 "But " <Math formula=tex::LOG_Z /> " knows. Sitting on one bell of area one, the model learned "
-                {numbers::log_z(name(ON_POLICY))} ", which is ln 1, where ln " {modes.len()} " = "
+                {numbers::log_z(name(ON_POLICY))} ", and ln 1 is 0, where ln " {modes.len()} " = "
                 {numbers::log_z_true(name(ON_POLICY))}
                 " is true. This is more than a coincidence. On the model's own walks, the loss is least when "
                 <Math formula=tex::LOG_Z /> " is"
@@ -393,8 +395,8 @@ pub fn Collapse() -> impl IntoView {
             <p>
                 "so it can only fall short of the truth, and by exactly the divergence (in nats) between the
                 model's walks and balanced ones. When you do not know the true value, you can still compare
-                runs: of two that were trained correctly, the one with the smaller "
-                <Math formula=tex::LOG_Z /> " has missed something."
+                runs: of two that were trained on the right loss, the one with the smaller "
+                <Math formula=tex::LOG_Z /> " is further from balance, and may have missed a mode."
             </p>
             <Try>
                 "Drag the temperature up to 3, so that every step is three times as noisy, and watch the
@@ -461,7 +463,7 @@ pub fn Harder() -> impl IntoView {
     view! {
         <Section number=5>
             <p>
-                "Now " {experiment.modes.len()} " modes of different widths, at " {places} ", with the start off to one side. The recipe is the last one with twice the training, "
+                "Now " {spelled(experiment.modes.len())} " modes of different widths, at " {places} ", with the start off to one side. The recipe is the last one with twice the training, "
                 {thousands(experiment.iterations as u64)} " rounds. The farthest mode can only be reached by
                 leaning to the right at every step."
             </p>
@@ -477,9 +479,9 @@ pub fn Harder() -> impl IntoView {
                 <Math formula=tex::LOG_Z /> " is short by " {numbers::log_z_gap(name(FOUR))} "."
             </p>
             <p>
-                "A histogram of a few hundred walks would have looked almost right. Even a perfect sampler
-                shows some total variation when it is measured on samples in bins; the exact density does
-                not have this blur."
+                "In a histogram of 500 walks much of this could pass for chance: there even a perfect sampler
+                shows a total variation of about " {fixed(chance(experiment, 500), 2)}
+                ", for its counts are never quite even. The exact density does not have this blur."
             </p>
             <Try>
                 "Set the trajectories to 500 and press Resample until you think that all modes are fine. Then
@@ -525,8 +527,8 @@ pub fn Temperature() -> impl IntoView {
             </p>
             <p>
                 "Nor is the other direction right. With more noise than it was trained with, the policy is
-                asked about places that it has rarely seen, and what comes out is wider than the target in
-                no particular way."
+                asked about places that it has rarely seen, and what comes out is wider than before, in no
+                particular way."
             </p>
             <Try>
                 "In any demo above, tick “Show " <Math formula=tex::TEMPERED />
@@ -577,7 +579,7 @@ pub fn Colophon() -> impl IntoView {
             <p>
                 "Random numbers are a function of the seed, the walk and the step. That is why dragging the
                 temperature moves the walks instead of replacing them, and why both engines draw the same
-                ones. The exact densities and everything computed from them come from the model itself on
+                ones, to rounding. The exact densities and everything computed from them come from the model itself on
                 a fine grid; only the bars, their shares and the lines below them are sampled."
             </p>
             <p>
@@ -594,15 +596,18 @@ pub fn Colophon() -> impl IntoView {
                 are noisier than their own."
             </p>
             <table class="wide">
-                <caption>"The five models at T = 1 (KL and log Z in nats)"</caption>
+                <caption>
+                    "The five models at T = 1: total variation (TV) and KL(target, model) from the exact
+                    densities, the loss, and log Z, learned and true, in nats"
+                </caption>
                 <thead>
                     <tr>
                         <th scope="col">"model"</th>
-                        <th scope="col">"total variation"</th>
-                        <th scope="col">"KL(target, model)"</th>
+                        <th scope="col">"TV"</th>
+                        <th scope="col">"KL"</th>
                         <th scope="col">"loss"</th>
-                        <th scope="col">"log Z, learned"</th>
-                        <th scope="col">"log Z, true"</th>
+                        <th scope="col">"log Z"</th>
+                        <th scope="col">"true"</th>
                     </tr>
                 </thead>
                 <tbody>{rows}</tbody>
