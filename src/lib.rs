@@ -15,7 +15,7 @@ pub mod noise;
 pub mod policy;
 pub mod rollout;
 
-pub mod engine;
+pub mod message;
 pub mod page;
 pub mod weights;
 

@@ -1,13 +1,13 @@
 //! From trajectories to what a plot needs: a request checked, samples counted, the exact density
 //! beside them.
 
-use super::message::SampleRequest;
-use crate::density::TerminalDensity;
-use crate::divergence;
-use crate::experiment::Experiment;
-use crate::mixture::Mixture;
-use crate::policy::Policy;
-use crate::rollout::{Rollout, Trajectories};
+use gflownet_tour::density::TerminalDensity;
+use gflownet_tour::divergence;
+use gflownet_tour::experiment::Experiment;
+use gflownet_tour::message::SampleRequest;
+use gflownet_tour::mixture::Mixture;
+use gflownet_tour::policy::Policy;
+use gflownet_tour::rollout::{Rollout, Trajectories};
 
 /// The sigma scales that a batch can have.
 pub const SIGMA_SCALES: std::ops::RangeInclusive<f64> = 0.02..=5.0;
@@ -220,8 +220,8 @@ impl ExactCache {
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::DeviceChoice;
     use super::*;
+    use gflownet_tour::message::DeviceChoice;
 
     fn request() -> SampleRequest {
         SampleRequest {

@@ -1,8 +1,8 @@
 //! The CPU kernel: whole trajectories, a block of states at a time.
 
-use crate::noise::Noise;
-use crate::policy::{LANES, Policy};
-use crate::rollout::{Rollout, Trajectories};
+use gflownet_tour::noise::Noise;
+use gflownet_tour::policy::{LANES, Policy};
+use gflownet_tour::rollout::{Rollout, Trajectories};
 
 /// The CPU twin of the GPU kernel.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ impl Kernel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::noise::ThreefryRng;
+    use gflownet_tour::noise::ThreefryRng;
 
     #[test]
     fn the_kernel_draws_what_the_plain_formula_draws() {

@@ -3,18 +3,18 @@
 //!
 //! One launch draws a whole batch: the weights lie in one read-only buffer, the two hidden layers
 //! never leave the thread, and only the states are written. Its twin on the CPU is
-//! [`crate::engine::cpu`]; [`Gpu::self_test`] holds the one against the other before a reader
+//! [`crate::cpu`]; [`Gpu::self_test`] holds the one against the other before a reader
 //! sees a number, because a browser that rejects a kernel reports nothing: the read then returns
 //! whatever the buffer held.
 
-use crate::noise::{CENTRAL, Noise, TAIL, ThreefryRng};
-use crate::policy::{MAX_STD, MIN_STD, Policy};
-use crate::rollout::{Rollout, Trajectories};
 use burn_wgpu::graphics::AutoGraphicsApi;
 use burn_wgpu::{RuntimeOptions, WgpuDevice, WgpuInitError, WgpuSetup, try_init_setup_async};
 use cubecl::client::Client;
 use cubecl::prelude::*;
 use cubecl::server::Handle;
+use gflownet_tour::noise::{CENTRAL, Noise, TAIL, ThreefryRng};
+use gflownet_tour::policy::{MAX_STD, MIN_STD, Policy};
+use gflownet_tour::rollout::{Rollout, Trajectories};
 use std::sync::{Arc, OnceLock};
 
 /// Threads in a workgroup. Every WebGPU device takes 256; 64 leaves each thread the registers
@@ -174,7 +174,10 @@ impl Gpu {
     /// # Errors
     /// When the GPU fails or differs by more than [`SELF_TEST_TOLERANCE`], with the figures.
     pub async fn self_test(&self) -> Result<(), String> {
-        let policy = Policy::<f32>::init(crate::experiment::HIDDEN, &mut ThreefryRng::new(1, 0));
+        let policy = Policy::<f32>::init(
+            gflownet_tour::experiment::HIDDEN,
+            &mut ThreefryRng::new(1, 0),
+        );
         let rollout = Rollout {
             start: 0.25,
             steps: 5,
@@ -387,7 +390,7 @@ fn four_rounds(
     x0
 }
 
-/// [`crate::noise::normal_from_bits`].
+/// [`gflownet_tour::noise::normal_from_bits`].
 #[cube]
 fn normal_from_bits(bits: u32) -> f32 {
     let x = (f32::cast_from(bits >> 9u32) + 0.5f32) * comptime!(1.0f32 / 4_194_304.0) - 1.0f32;

@@ -5,7 +5,7 @@
 //! batch whose demo has asked anew is cut short as soon as it is worth showing. That is what lets
 //! a plot follow a slider that is dragged faster than whole batches can be drawn.
 
-use super::message::SampleRequest;
+use gflownet_tour::message::SampleRequest;
 use std::collections::VecDeque;
 
 /// Trajectories that make a histogram worth showing when a newer request already waits.
@@ -136,8 +136,8 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::DeviceChoice;
     use super::*;
+    use gflownet_tour::message::DeviceChoice;
 
     fn request(demo: u32, id: u32) -> SampleRequest {
         SampleRequest {

@@ -1,21 +1,21 @@
 //! The engine's Web Worker: takes the page's messages, draws batches, answers.
 //!
 //! One loop draws, chunk by chunk; between chunks it lets messages in. What runs next is
-//! [`Schedule`]'s to say, what a batch gives is [`batch`](super::batch)'s; here is only what needs
+//! [`Schedule`]'s to say, what a batch gives is [`batch`](crate::batch)'s; here is only what needs
 //! a browser.
 
-use super::batch::{ExactCache, Plan, Tally};
-use super::cpu::Kernel;
-use super::gpu::{Gpu, GpuPolicy};
-use super::message::{
+use crate::batch::{ExactCache, Plan, Tally};
+use crate::cpu::Kernel;
+use crate::gpu::{Gpu, GpuPolicy};
+use crate::schedule::{Next, Pace, Schedule};
+use crate::scope;
+use gflownet_tour::experiment::{Experiment, HIDDEN};
+use gflownet_tour::message::{
     self, BatchResult, DeviceChoice, DeviceUsed, FromEngine, GpuStatus, PLACEHOLDER_STD, ToEngine,
 };
-use super::schedule::{Next, Pace, Schedule};
-use super::scope;
-use crate::experiment::{Experiment, HIDDEN};
-use crate::policy::Policy;
-use crate::rollout::Trajectories;
-use crate::weights;
+use gflownet_tour::policy::Policy;
+use gflownet_tour::rollout::Trajectories;
+use gflownet_tour::weights;
 use js_sys::Uint8Array;
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -6,7 +6,7 @@ use super::screen::Screen;
 use super::sections::{
     Bug, Collapse, Colophon, HappyCase, Harder, OffPolicy, SECTIONS, Setup, Temperature,
 };
-use crate::engine::message::GpuStatus;
+use crate::message::GpuStatus;
 use leptos::prelude::*;
 
 /// Puts the page into the document's body.

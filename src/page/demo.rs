@@ -13,8 +13,8 @@ use super::picture::{
 use super::plot::{Layout, Scene, draw};
 use super::screen::Screen;
 use crate::balance::BackwardLoop;
-use crate::engine::message::{BatchResult, DeviceChoice, DeviceUsed, GpuStatus};
 use crate::experiment::{DEFAULT_SEED, EXPERIMENTS, Experiment};
+use crate::message::{BatchResult, DeviceChoice, DeviceUsed, GpuStatus};
 use leptos::html;
 use leptos::prelude::*;
 use std::sync::Arc;

@@ -2,18 +2,19 @@
 //! dies, and shows all of it as signals.
 
 use super::schedule::Schedule;
-use crate::engine::message::{
+use crate::experiment::EXPERIMENTS;
+use crate::message::{
     BatchResult, DeviceChoice, FromEngine, GpuStatus, SampleRequest, ToEngine, decode, encode,
 };
-use crate::experiment::EXPERIMENTS;
-use js_sys::{Object, Reflect, Uint8Array};
+use js_sys::Uint8Array;
 use leptos::prelude::*;
 use std::sync::Arc;
 use std::time::Duration;
+use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
-use wasm_bindgen::prelude::wasm_bindgen;
-use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{ErrorEvent, Event, EventTarget, MessageEvent, Url};
+use web_sys::{
+    ErrorEvent, Event, EventTarget, MessageEvent, Url, Worker, WorkerOptions, WorkerType,
+};
 
 /// The worker's script, beside the page.
 const WORKER: &str = "engine_loader.js";
@@ -26,23 +27,6 @@ const TICK: Duration = Duration::from_secs(5);
 /// Ticks without a word, while one is owed, after which the worker counts as dead. Ticks and not a
 /// clock: a laptop that slept an hour has not waited an hour.
 const PATIENCE: u32 = 12;
-
-#[wasm_bindgen]
-extern "C" {
-    /// The browser's Worker, as much of it as is used here. web-sys has it behind features that
-    /// nothing else in the build wants, and wgpu would be compiled again for them.
-    #[wasm_bindgen(extends = EventTarget)]
-    type Worker;
-
-    #[wasm_bindgen(constructor, catch)]
-    fn new(url: &str, options: &JsValue) -> Result<Worker, JsValue>;
-
-    #[wasm_bindgen(method, catch, js_name = postMessage)]
-    fn post_message(this: &Worker, message: &JsValue) -> Result<(), JsValue>;
-
-    #[wasm_bindgen(method)]
-    fn terminate(this: &Worker);
-}
 
 /// What the engine is up to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -333,10 +317,10 @@ fn listen(target: &EventTarget, kind: &str, act: impl FnMut(Event) + 'static) {
 
 fn start_worker() -> Result<Worker, String> {
     let url = beside_the_page(WORKER)?;
-    let options = Object::new();
-    // Setting a field of a fresh object does not fail.
-    let _ = Reflect::set(&options, &"type".into(), &"module".into());
-    Worker::new(&url, &options).map_err(|error| format!("{WORKER} could not be started: {error:?}"))
+    let options = WorkerOptions::new();
+    options.set_type(WorkerType::Module);
+    Worker::new_with_options(&url, &options)
+        .map_err(|error| format!("{WORKER} could not be started: {error:?}"))
 }
 
 /// The absolute URL of `name` in the page's own folder.

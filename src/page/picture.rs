@@ -1,8 +1,8 @@
 //! What a figure shows, as plain numbers: curves, bars and trajectories. How it is drawn is
 //! [`plot`](super)'s business.
 
-use crate::engine::message::BatchResult;
 use crate::experiment::{self, Experiment};
+use crate::message::BatchResult;
 use crate::mixture::normal_between;
 use crate::policy::Policy;
 use crate::rollout::Rollout;

@@ -179,13 +179,20 @@ fn test() -> Result<()> {
         "lints, wasm32",
         tools
             .wasm(native(&["clippy", "--profile", "wasm", "--lib", "--bins"]))
-            .args(["--package", "gflownet-tour", "--target", setup::WASM, "--"])
+            .args([
+                "--workspace",
+                "--exclude",
+                "xtask",
+                "--target",
+                setup::WASM,
+                "--",
+            ])
             .args(deny_warnings(wasm_rustc)),
     )?;
     steps.run(
         "documentation",
         native(&["doc", "--release", "--no-deps", "--lib"])
-            .args(["--package", "gflownet-tour"])
+            .args(["--workspace", "--exclude", "xtask"])
             .env("RUSTDOCFLAGS", "--deny warnings"),
     )?;
     steps.run(

@@ -3,11 +3,11 @@
 //! they were skipped.
 
 use cubecl::future::block_on;
-use gflownet_tour::engine::cpu::Kernel;
-use gflownet_tour::engine::gpu::Gpu;
 use gflownet_tour::noise::ThreefryRng;
 use gflownet_tour::policy::Policy;
 use gflownet_tour::rollout::Rollout;
+use gflownet_tour_engine::cpu::Kernel;
+use gflownet_tour_engine::gpu::Gpu;
 use std::io::Write;
 use std::sync::OnceLock;
 

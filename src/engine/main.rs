@@ -2,7 +2,7 @@
 
 #[cfg(target_arch = "wasm32")]
 fn main() {
-    gflownet_tour::engine::worker::start();
+    gflownet_tour_engine::worker::start();
 }
 
 #[cfg(not(target_arch = "wasm32"))]

@@ -1,0 +1,15 @@
+//! Where a batch of trajectories runs: the CPU kernel, the GPU kernel, the choice between them,
+//! and the browser worker around both.
+//!
+//! A crate of its own, because the kernel compiler below burn-wgpu registers itself when a WASM
+//! file starts, which keeps all of it in every file that links it: 9 MB that the page's own file
+//! must not carry.
+
+pub mod batch;
+pub mod cpu;
+pub mod gpu;
+pub mod schedule;
+#[cfg(target_arch = "wasm32")]
+mod scope;
+#[cfg(target_arch = "wasm32")]
+pub mod worker;
