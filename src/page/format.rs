@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn numbers_look_like_numbers() {
         for (value, digits, expected) in [
-            (0.6931, 3, "0.693"),
+            (0.6529, 3, "0.653"),
             (-2.25, 1, "\u{2212}2.2"),
             (-0.004, 2, "0.00"),
             (f64::NAN, 2, "–"),
