@@ -1,5 +1,5 @@
-//! The GPU kernel: every step of a trajectory in one thread, on the runtime of burn-wgpu (WebGPU
-//! in a browser, Vulkan and its like elsewhere).
+//! The GPU kernel: every step of a few trajectories in one thread, on the runtime of burn-wgpu
+//! (WebGPU in a browser, Vulkan and its like elsewhere).
 //!
 //! One launch draws a whole batch: the weights lie in one read-only buffer, the two hidden layers
 //! never leave the thread, and only the states are written. Its twin on the CPU is
@@ -17,9 +17,14 @@ use gflownet_tour::policy::{MAX_STD, MIN_STD, Policy};
 use gflownet_tour::rollout::{Rollout, Trajectories};
 use std::sync::{Arc, OnceLock};
 
-/// Threads in a workgroup. Every WebGPU device takes 256; 64 leaves each thread the registers
-/// that a hidden layer of 64 neurons wants.
+/// Threads in a workgroup. Every WebGPU device takes 256; 64 leaves a thread more registers and
+/// spreads a batch of a few thousand trajectories over more of the GPU.
 const WORKGROUP: u32 = 64;
+
+/// Trajectories that one thread walks side by side: every weight is read once for all of them,
+/// and the reads are what the kernel waits for.
+const LANES: usize = 4;
+type Lanes = Vector<f32, Const<4>>;
 
 /// The largest difference to the CPU's states, in units of x, that the self-test forgives.
 /// Rounding alone stays some fifty times below it; a wrong kernel is wrong by tenths.
@@ -126,7 +131,7 @@ impl Gpu {
         self.check()?;
         let states = self.client.empty(len * size_of::<f32>());
         let [key_low, key_high] = Noise::new(rollout.seed).key();
-        let workgroups = count.div_ceil(WORKGROUP as usize) as u32;
+        let workgroups = count.div_ceil(WORKGROUP as usize * LANES) as u32;
         // SAFETY: the two lengths are those of the buffers, which come from `load` and from
         // `empty` above. The kernel reads the parameters below `parameter_count(hidden)` and
         // writes row `i` of the states for i < count.
@@ -256,8 +261,8 @@ fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
 
 /// Draws trajectory `first + i` into row i of `states`, shaped [count, steps + 1].
 ///
-/// `parameters` holds a policy in storage order. One thread walks one trajectory; every index is
-/// guarded by `count`, so the launch needs no bounds checks.
+/// `parameters` holds a policy in storage order. One thread walks [`LANES`] neighbouring
+/// trajectories; every row is guarded by `count`, so the launch needs no bounds checks.
 #[cube(launch_unchecked)]
 fn rollout_kernel(
     parameters: &[f32],
@@ -272,38 +277,54 @@ fn rollout_kernel(
     steps: u32,
     #[comptime] hidden: usize,
 ) {
-    let row = ABSOLUTE_POS;
-    if row < count as usize {
-        let offset = row * (steps as usize + 1);
-        let trajectory = first + row as u32;
-        let mut first_layer = Array::<f32>::new(hidden);
-        let mut x = start;
-        states[offset] = x;
+    let row = ABSOLUTE_POS as u32 * comptime!(LANES as u32);
+    if row < count {
+        let mut first_layer = Array::<Lanes>::new(hidden);
+        let mut x = Lanes::new(start);
+        write(states, x, row, 0u32, count, steps);
         for step in 0..steps {
             let t = f32::cast_from(step);
             let law = evaluate(parameters, x, t, &mut first_layer, hidden);
-            let std = law.std * sigma_scale + extra_std;
-            x = x + law.mean + std * normal(key_low, key_high, trajectory, step);
-            states[offset + step as usize + 1] = x;
+            let std = law.std * Lanes::new(sigma_scale) + Lanes::new(extra_std);
+            let mut z = Lanes::empty();
+            #[unroll]
+            for lane in 0..LANES {
+                let trajectory = first + row + comptime!(lane as u32);
+                z.insert(lane, normal(key_low, key_high, trajectory, step));
+            }
+            x = x + law.mean + std * z;
+            write(states, x, row, step + 1, count, steps);
+        }
+    }
+}
+
+/// Writes x_t of the rows from `row` on.
+#[cube]
+fn write(states: &mut [f32], x: Lanes, row: u32, t: u32, count: u32, steps: u32) {
+    #[unroll]
+    for lane in 0..LANES {
+        let row = row + comptime!(lane as u32);
+        if row < count {
+            states[(row * (steps + 1) + t) as usize] = x.extract(lane);
         }
     }
 }
 
 #[derive(CubeType)]
 struct Law {
-    mean: f32,
-    std: f32,
+    mean: Lanes,
+    std: Lanes,
 }
 
-/// [`Policy::evaluate`] for one state. The first hidden layer is kept in `first`, in registers
-/// where the compiler can (its indices are known when the kernel is built); each neuron of the
-/// second is added to both outputs as soon as it is known.
+/// [`Policy::evaluate`] for [`LANES`] states. The first hidden layer is kept in `first`, in
+/// registers where the compiler can (its indices are known when the kernel is built); each neuron
+/// of the second is added to both outputs as soon as it is known.
 #[cube]
 fn evaluate(
     parameters: &[f32],
-    x: f32,
+    x: Lanes,
     t: f32,
-    first: &mut Array<f32>,
+    first: &mut Array<Lanes>,
     #[comptime] hidden: usize,
 ) -> Law {
     let b0 = comptime!(2 * hidden);
@@ -314,30 +335,33 @@ fn evaluate(
 
     #[unroll]
     for i in 0..hidden {
-        first[i] = elu(parameters[2 * i] * x + parameters[2 * i + 1] * t + parameters[b0 + i]);
+        let at_zero = parameters[2 * i + 1] * t + parameters[b0 + i];
+        first[i] = elu(Lanes::new(parameters[2 * i]) * x + Lanes::new(at_zero));
     }
-    let mut mean = parameters[b2];
-    let mut raw = parameters[b2 + 1];
+    let mut mean = Lanes::new(parameters[b2]);
+    let mut raw = Lanes::new(parameters[b2 + 1]);
     for j in 0..hidden {
         let row = w1 + j * hidden;
-        let mut sum = parameters[b1 + j];
+        let mut sum = Lanes::new(parameters[b1 + j]);
         #[unroll]
         for i in 0..hidden {
-            sum += parameters[row + i] * first[i];
+            sum += Lanes::new(parameters[row + i]) * first[i];
         }
         let second = elu(sum);
-        mean += parameters[w2 + j] * second;
-        raw += parameters[w2 + hidden + j] * second;
+        mean += Lanes::new(parameters[w2 + j]) * second;
+        raw += Lanes::new(parameters[w2 + hidden + j]) * second;
     }
-    let range = comptime!((MAX_STD - MIN_STD) as f32);
-    let std = comptime!(MIN_STD as f32) + range / (1.0f32 + f32::exp(-raw));
+    let one = Lanes::new(1.0f32);
+    let range = Lanes::new(comptime!((MAX_STD - MIN_STD) as f32));
+    let std = Lanes::new(comptime!(MIN_STD as f32)) + range / (one + Lanes::exp(-raw));
     Law { mean, std }
 }
 
 #[cube]
-fn elu(x: f32) -> f32 {
+fn elu(x: Lanes) -> Lanes {
     // No expm1 on a GPU: near zero the difference costs at most one unit of 2^-24.
-    select(x > 0.0f32, x, f32::exp(x) - 1.0f32)
+    let below = Lanes::exp(x) - Lanes::new(1.0f32);
+    select_many(x.greater_than(&Lanes::new(0.0f32)), x, below)
 }
 
 /// [`Noise::normal`].

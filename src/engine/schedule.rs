@@ -93,18 +93,23 @@ impl<W> Schedule<W> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
     chunk: u32,
+    smallest: u32,
 }
 
 impl Pace {
     /// Long enough that a chunk's fixed costs do not count, short enough that a dragged slider
     /// is followed.
     pub const TARGET_MS: f64 = 20.0;
-    const SMALLEST: u32 = 512;
     const LARGEST: u32 = 262_144;
 
-    /// A pace that begins with `chunk` trajectories.
-    pub const fn new(chunk: u32) -> Self {
-        Pace { chunk }
+    /// A pace that begins with chunks of `smallest` trajectories and never asks for fewer. Where
+    /// the fixed cost of a chunk alone exceeds the target, as it can on a GPU, ever smaller chunks
+    /// would come no nearer to it and only cost more of them.
+    pub const fn new(smallest: u32) -> Self {
+        Pace {
+            chunk: smallest,
+            smallest,
+        }
     }
 
     /// The size of the next chunk when `left` trajectories are left. A rest of less than half a
@@ -130,7 +135,7 @@ impl Pace {
             2.0 * chunk
         };
         let next = ideal.clamp(0.5 * chunk, largest) as u32;
-        self.chunk = next.clamp(Self::SMALLEST, Self::LARGEST);
+        self.chunk = next.clamp(self.smallest, Self::LARGEST);
     }
 }
 
@@ -223,17 +228,30 @@ mod tests {
         assert_eq!(begun(&mut schedule), (1, 2));
     }
 
+    /// The chunk after twenty that took `fixed_ms` and a millisecond for every `per_ms`
+    /// trajectories.
+    fn settled(mut pace: Pace, fixed_ms: f64, per_ms: f64) -> u32 {
+        for _ in 0..20 {
+            let drawn = pace.chunk(1_000_000);
+            pace.learn(drawn, fixed_ms + f64::from(drawn) / per_ms);
+        }
+        pace.chunk(1_000_000)
+    }
+
     #[test]
     fn the_pace_finds_the_chunk_that_takes_the_target_time() {
-        for per_ms in [20.0, 300.0, 5_000.0] {
-            let mut pace = Pace::new(4_096);
-            for _ in 0..20 {
-                let drawn = pace.chunk(1_000_000);
-                pace.learn(drawn, f64::from(drawn) / per_ms);
-            }
-            let expected = (per_ms * Pace::TARGET_MS).max(f64::from(Pace::SMALLEST));
-            assert!((f64::from(pace.chunk(1_000_000)) / expected - 1.0).abs() < 0.01);
+        for per_ms in [300.0, 5_000.0] {
+            let expected = per_ms * Pace::TARGET_MS;
+            let chunk = f64::from(settled(Pace::new(2_048), 0.0, per_ms));
+            assert!((chunk / expected - 1.0).abs() < 0.01, "{chunk}");
         }
+    }
+
+    /// On a software GPU a chunk had a fixed cost of some 60 ms. The pace fell to 512
+    /// trajectories, and 100,000 of them took 15 s, nearly all of it fixed cost.
+    #[test]
+    fn a_fixed_cost_above_the_target_does_not_shrink_the_chunks_away() {
+        assert_eq!(settled(Pace::new(4_096), 60.0, 50.0), 4_096);
     }
 
     #[test]
@@ -244,7 +262,7 @@ mod tests {
         for _ in 0..40 {
             pace.learn(u32::MAX, 0.0);
         }
-        assert_eq!(pace, Pace::new(Pace::LARGEST));
+        assert_eq!(pace.chunk(1_000_000), Pace::LARGEST);
     }
 
     #[test]

@@ -103,6 +103,11 @@ pub async fn let_messages_in() {
     let _ = JsFuture::from(promise).await;
 }
 
+/// Waits for `ms`.
+pub async fn pause(ms: f64) {
+    within(ms, std::future::pending::<()>()).await;
+}
+
 /// The result of `work`, or `None` when it takes longer than `limit_ms`.
 pub async fn within<T>(limit_ms: f64, work: impl Future<Output = T>) -> Option<T> {
     let mut timer = None;

@@ -69,7 +69,7 @@ impl Default for State {
             gpu: None,
             schedule: Schedule::default(),
             drawing: false,
-            cpu_pace: Pace::new(4_096),
+            cpu_pace: Pace::new(2_048),
             gpu_pace: Pace::new(4_096),
         }
     }
@@ -265,7 +265,7 @@ impl Worker {
                 Ok(trajectories) => return job.tally.add(&trajectories),
                 Err(why) => {
                     // A lost device says so a moment after its reads have failed.
-                    scope::let_messages_in().await;
+                    scope::pause(100.0).await;
                     self.drop_gpu(&why);
                     job.device = DeviceUsed::Cpu;
                     job.tally = Tally::new(&job.plan);

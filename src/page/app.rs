@@ -11,10 +11,6 @@ use leptos::prelude::*;
 
 /// Puts the page into the document's body.
 pub fn run() {
-    // What index.html shows until now.
-    if let Some(waiting) = document().get_element_by_id("loading") {
-        waiting.remove();
-    }
     leptos::mount::mount_to_body(App);
 }
 

@@ -7,14 +7,13 @@ use super::formulas;
 use super::link::{Draft, Engine, EngineState, ModelState};
 use super::palette::{Palette, Rgb};
 use super::picture::{
-    BINS, CELLS, PATHS, PLACEHOLDER_STD, Picture, fingerprint, target_curve, tempered_curve,
-    total_variation,
+    BINS, CELLS, PATHS, Picture, fingerprint, target_curve, tempered_curve, total_variation,
 };
 use super::plot::{Layout, Scene, draw};
 use super::screen::Screen;
 use crate::balance::BackwardLoop;
 use crate::experiment::{DEFAULT_SEED, EXPERIMENTS, Experiment};
-use crate::message::{BatchResult, DeviceChoice, DeviceUsed, GpuStatus};
+use crate::message::{BatchResult, DeviceChoice, DeviceUsed, GpuStatus, PLACEHOLDER_STD};
 use leptos::html;
 use leptos::prelude::*;
 use std::sync::Arc;
@@ -351,7 +350,7 @@ fn Legend(bug: bool, tempered: Signal<bool>) -> impl IntoView {
         {model}
         <span class="key bar">"samples"</span>
         <span class="key dash">"modes"</span>
-        <span class="key dot">"start S"<sub>"0"</sub></span>
+        <span class="key dot">"start, S₀"</span>
         <span class="key line path">"trajectories"</span>
         <Show when=move || tempered.get()>
             <span class="key line tempered">"tempered target"</span>
@@ -512,7 +511,10 @@ struct Situation {
 fn status(now: &Situation) -> (Tone, String) {
     let shown = format!("the figure shows the placeholder policy (mean 0, std {PLACEHOLDER_STD})");
     if let ModelState::Failed(why) = &now.model {
-        return (Tone::Problem, format!("{why} Until then {shown}."));
+        return (
+            Tone::Problem,
+            format!("{} Meanwhile {shown}.", sentence(why)),
+        );
     }
     match &now.engine {
         EngineState::Gone(why) if now.has_model => {
@@ -540,7 +542,7 @@ fn status(now: &Situation) -> (Tone, String) {
         _ => {}
     }
     if let Some(why) = &now.failure {
-        return (Tone::Problem, why.clone());
+        return (Tone::Problem, sentence(why));
     }
     if !now.has_model {
         return (
@@ -554,10 +556,15 @@ fn status(now: &Situation) -> (Tone, String) {
     let model = format!("The trained model {} is running.", now.experiment.name);
     match &now.engine {
         EngineState::Settled(GpuStatus::Unavailable { why }) if now.device != DeviceChoice::Cpu => {
-            (Tone::Plain, format!("{model} On the CPU: {why}"))
+            (Tone::Plain, sentence(&format!("{model} On the CPU: {why}")))
         }
         _ => (Tone::Plain, model),
     }
+}
+
+/// `words` with one full stop at their end.
+fn sentence(words: &str) -> String {
+    format!("{}.", words.trim_end().trim_end_matches('.'))
 }
 
 /// The figure in words, for those who do not see it.

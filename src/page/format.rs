@@ -58,6 +58,16 @@ pub fn place(x: f64) -> String {
     fixed(x, digits)
 }
 
+/// A whole number as a sentence has it: a word if it is small.
+pub fn spelled(number: usize) -> String {
+    const WORDS: [&str; 10] = [
+        "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
+    ];
+    WORDS
+        .get(number)
+        .map_or_else(|| thousands(number as u64), |&word| word.into())
+}
+
 /// Words as a sentence lists them: `a, b and c`.
 pub fn enumeration(words: &[String]) -> String {
     match words {
@@ -111,7 +121,7 @@ mod tests {
     #[test]
     fn numbers_look_like_numbers() {
         for (value, digits, expected) in [
-            (0.6931, 3, "0.693"),
+            (0.6529, 3, "0.653"),
             (-2.25, 1, "\u{2212}2.2"),
             (-0.004, 2, "0.00"),
             (f64::NAN, 2, "–"),
@@ -130,6 +140,12 @@ mod tests {
         assert_eq!(duration(6_312.0), "6.3\u{202f}s");
         assert_eq!(place(-3.0), "\u{2212}3");
         assert_eq!(place(0.5), "0.5");
+    }
+
+    #[test]
+    fn small_numbers_are_words() {
+        assert_eq!(spelled(5), "five");
+        assert_eq!(spelled(12), "12");
     }
 
     #[test]

@@ -3,26 +3,19 @@
 
 use super::format::{UNKNOWN, enumeration, fixed, percent, place};
 use crate::experiment::Experiment;
-use crate::weights::manifest::{FORMAT, Manifest, ModelEntry};
+use crate::weights::manifest::{self, Manifest, ModelEntry};
 use std::sync::LazyLock;
+
+const FILE: &str = "pretrained/manifest.json";
 
 static MANIFEST: LazyLock<Result<Manifest, String>> =
     LazyLock::new(|| read(include_str!(concat!(env!("OUT_DIR"), "/manifest.json"))));
 
 fn read(json: &str) -> Result<Manifest, String> {
     if json.is_empty() {
-        return Err("this build has no pretrained/manifest.json".into());
+        return Err(format!("this build has no {FILE}"));
     }
-    let manifest: Manifest = serde_json::from_str(json)
-        .map_err(|error| format!("pretrained/manifest.json could not be read: {error}"))?;
-    if manifest.format == FORMAT {
-        Ok(manifest)
-    } else {
-        Err(format!(
-            "pretrained/manifest.json has format {}, this build reads {FORMAT}",
-            manifest.format
-        ))
-    }
+    manifest::parse(FILE, json).map_err(|error| error.to_string())
 }
 
 /// Why the text has no numbers, if it has none.
@@ -144,7 +137,7 @@ mod tests {
     fn a_manifest_that_cannot_be_used_says_which_file_and_why() {
         for (json, why) in [
             ("", "no pretrained/manifest.json"),
-            ("{", "pretrained/manifest.json could not be read"),
+            ("{", "pretrained/manifest.json is not a manifest"),
             (r#"{"format": 99, "models": []}"#, "format 99"),
         ] {
             let error = read(json).expect_err(json);

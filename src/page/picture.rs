@@ -2,7 +2,7 @@
 //! [`plot`](super)'s business.
 
 use crate::experiment::{self, Experiment};
-use crate::message::BatchResult;
+use crate::message::{BatchResult, PLACEHOLDER_STD};
 use crate::mixture::normal_between;
 use crate::policy::Policy;
 use crate::rollout::Rollout;
@@ -13,8 +13,6 @@ pub const BINS: u32 = 80;
 pub const CELLS: u32 = 400;
 /// Trajectories drawn as lines.
 pub const PATHS: u32 = 120;
-/// The standard deviation of each of the placeholder's steps, in units of x; its mean is 0.
-pub const PLACEHOLDER_STD: f64 = 0.3;
 
 /// A curve as points (x, density).
 pub type Curve = Vec<(f64, f64)>;
@@ -138,6 +136,31 @@ pub fn total_variation(density: &[f32], curve: &[(f64, f64)], range: (f64, f64))
     0.5 * distance * width
 }
 
+/// The total variation that a perfect sampler shows, on average, when `samples` of its samples are
+/// counted in the bins of the plot: what chance alone does. Each bin's count is taken as normal.
+pub fn chance(experiment: &Experiment, samples: u32) -> f64 {
+    let (target, range) = (experiment.target(), experiment.plot_range());
+    let half = 0.5 * (range.1 - range.0) / f64::from(BINS);
+    let deviations = centres(range, BINS as usize).map(|x| {
+        let share = target.mass_between(x - half, x + half);
+        let variance = share * (1.0 - share) / f64::from(samples);
+        (2.0 * variance / std::f64::consts::PI).sqrt()
+    });
+    0.5 * deviations.sum::<f64>()
+}
+
+/// The mean of `of` under a density averaged over equal cells of `range`, of which the part that
+/// lies in the range counts as the whole.
+pub fn mean_of(density: &[f32], range: (f64, f64), of: impl Fn(f64) -> f64) -> f64 {
+    let cells = density.iter().map(|&d| f64::from(d));
+    let (sum, mass) = centres(range, density.len())
+        .zip(cells)
+        .fold((0.0, 0.0), |(sum, mass), (x, d)| {
+            (sum + d * of(x), mass + d)
+        });
+    sum / mass
+}
+
 /// The top of the density axis. It follows the target, so that it stays put while the temperature
 /// is dragged, gives way to a taller model, and stops at three times the target's peak: a spike
 /// taller than that is cut, and the plot says so.
@@ -208,6 +231,47 @@ mod tests {
         let mut spike = vec![0.0; CELLS as usize];
         spike[0] = (f64::from(CELLS) / (range.1 - range.0)) as f32;
         assert!((total_variation(&spike, &curve, range) - 1.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn chance_is_what_perfect_samples_show() {
+        use crate::noise::ThreefryRng;
+        let experiment = &EXPERIMENTS[4];
+        let (target, (lo, hi)) = (experiment.target(), experiment.plot_range());
+        let width = (hi - lo) / f64::from(BINS);
+        let mut rng = ThreefryRng::new(4, 0);
+        let (samples, repeats) = (500, 100);
+        let mut sum = 0.0;
+        for _ in 0..repeats {
+            let mut counts = vec![0.0; BINS as usize];
+            for _ in 0..samples {
+                let bin = ((target.sample(&mut rng) - lo) / width) as usize;
+                counts[bin.min(BINS as usize - 1)] += 1.0 / f64::from(samples);
+            }
+            let distance = |(bin, count): (usize, &f64)| {
+                let a = lo + bin as f64 * width;
+                (count - target.mass_between(a, a + width)).abs()
+            };
+            sum += 0.5 * counts.iter().enumerate().map(distance).sum::<f64>();
+        }
+        let measured = sum / f64::from(repeats);
+        let expected = chance(experiment, samples);
+        assert!(
+            (measured / expected - 1.0).abs() < 0.05,
+            "{measured} {expected}"
+        );
+    }
+
+    #[test]
+    fn means_under_a_density_are_those_of_the_target() {
+        let experiment = &EXPERIMENTS[4];
+        let (range, target) = (experiment.plot_range(), experiment.target());
+        let curve = target_curve(experiment);
+        let density: Vec<f32> = curve.iter().map(|point| point.1 as f32).collect();
+        let mean = mean_of(&density, range, |x| x);
+        let var = mean_of(&density, range, |x| (x - mean).powi(2));
+        assert!((mean - target.mean()).abs() < 1e-2);
+        assert!((var.sqrt() - target.std()).abs() < 1e-2);
     }
 
     #[test]

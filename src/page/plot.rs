@@ -95,9 +95,9 @@ impl Sheet<'_> {
     fn scene(&self, root: &DrawingArea<CanvasBackend, Shift>, scene: &Scene) -> Result<(), String> {
         let left = self.px(46.0);
         let right = self.px(10.0);
-        let bottom = self.px(34.0);
-        let gap = self.px(20.0);
-        let heading = self.px(24.0);
+        let bottom = self.px(26.0);
+        let gap = self.px(10.0);
+        let heading = self.px(32.0);
         let height = root.dim_in_pixel().1 as i32;
         match scene.layout {
             Layout::Densities => {
@@ -211,8 +211,8 @@ impl Sheet<'_> {
             plane.draw(&label).map_err(told)?;
         }
         self.y_axis(&plane, (range.0, top), "density (per unit of x)", |y| {
-            let digits = if top < 0.8 { 1 } else { 0 };
-            // Whole numbers on a tall axis, tenths on a low one, nothing in between.
+            // Tenths on a low axis, whole numbers on a tall one, nothing in between.
+            let digits = if top < 2.5 { 1 } else { 0 };
             let rounded = fixed(y, digits);
             let exact = (y * 10f64.powi(digits as i32)).fract().abs() < 1e-6;
             exact.then_some(rounded)
@@ -286,7 +286,7 @@ impl Sheet<'_> {
             pixels.draw(&number).map_err(told)?;
         }
         let style = self.text(self.palette.label, HPos::Left, VPos::Bottom);
-        let title = Text::new(title, (x0 - self.px(38.0), y0 - self.px(8.0)), style);
+        let title = Text::new(title, (x0 - self.px(38.0), y0 - self.px(15.0)), style);
         pixels.draw(&title).map_err(told)
     }
 
@@ -314,7 +314,7 @@ impl Sheet<'_> {
             pixels.draw(&number).map_err(told)?;
         }
         let style = self.text(self.palette.label, HPos::Right, VPos::Bottom);
-        let corner = (across.end, down.end + self.px(34.0));
+        let corner = (across.end, down.end + self.px(26.0));
         pixels.draw(&Text::new("x", corner, style)).map_err(told)
     }
 }

@@ -2,14 +2,15 @@
 //! what was learned. No number about a model is written here by hand: they come from [`numbers`].
 
 use super::demo::{Demo, Math, model_colour};
-use super::format::{enumeration, fixed, place, thousands};
+use super::format::{enumeration, fixed, place, spelled, thousands};
 use super::formulas as tex;
 use super::numbers;
-use super::picture::{PATHS, PLACEHOLDER_STD, Picture, target_curve, total_variation};
+use super::picture::{PATHS, Picture, chance, target_curve, total_variation};
 use super::plot::{Layout, Scene, draw};
 use super::screen::Screen;
 use super::temperature::TemperatureFigure;
 use crate::experiment::{BATCH, EXPERIMENTS, Experiment, HIDDEN};
+use crate::message::PLACEHOLDER_STD;
 use crate::policy::{MAX_STD, MIN_STD, Policy};
 use leptos::html;
 use leptos::prelude::*;
@@ -49,10 +50,11 @@ fn Section(number: usize, children: Children) -> impl IntoView {
     }
 }
 
-/// A formula on a line of its own.
+/// A formula on a line of its own, in parts that a narrow screen puts below each other.
 #[component]
-fn Formula(formula: &'static str) -> impl IntoView {
-    view! { <div class="formula" inner_html=formula></div> }
+fn Formula<const N: usize>(parts: [&'static str; N]) -> impl IntoView {
+    let parts = parts.map(|part| view! { <span inner_html=part></span> });
+    view! { <div class="formula">{parts.into_iter().collect_view()}</div> }
 }
 
 #[component]
@@ -106,11 +108,11 @@ pub fn Setup() -> impl IntoView {
                 "Here a point is a number on a line, so that everything can be checked. The reward is a
                 sum of bell curves,"
             </p>
-            <Formula formula=tex::REWARD />
+            <Formula parts=[tex::REWARD, tex::AREA] />
             <p>
                 "with means " <Math formula=tex::M_K /> " and variances " <Math formula=tex::V_K />
                 ". Each bell has area one, so the true " <Math formula=tex::Z />
-                " is just their number. The first landscape has " {modes} " of them, at "
+                " is just their number. The first landscape has " {spelled(modes)} " of them, at "
                 {place(experiment.modes[0].mean)} " and " {place(experiment.modes[1].mean)}
                 ", and " <Math formula=tex::LOG_Z /> " = ln " {modes} " = "
                 {fixed(experiment.target().log_partition(), 3)}
@@ -119,10 +121,10 @@ pub fn Setup() -> impl IntoView {
             <h3>"Walk, do not jump"</h3>
             <p>
                 "A GFlowNet does not choose its point at once. It walks there. Every trajectory begins
-                in the same state, S" <sub>"0"</sub> ", at " <Math formula=tex::S0 /> ", and takes "
-                {experiment.steps} " steps:"
+                in the same state, S₀, at " <Math formula=tex::S0 /> ", and takes "
+                {spelled(experiment.steps)} " steps:"
             </p>
-            <Formula formula=tex::STEP />
+            <Formula parts=[tex::STEP, tex::ACTION] />
             <p>
                 "Each step is a draw from a normal distribution. Its mean " <Math formula=tex::MU />
                 " and its standard deviation " <Math formula=tex::SIGMA />
@@ -136,8 +138,7 @@ pub fn Setup() -> impl IntoView {
             <p>
                 "The figure shows a policy that knows nothing: mean 0 and standard deviation "
                 {PLACEHOLDER_STD.to_string()} " at every step. In the lower plot " {PATHS}
-                " of its walks start at S" <sub>"0"</sub>
-                " and climb, step by step, to the axis. In the upper plot the "
+                " of its walks start at S₀ and climb, step by step, to the axis. In the upper plot the "
                 <span class="c-sample">"pale blue bars"</span>
                 " are a histogram of where walks end. The " <span class="c-model">"blue line"</span>
                 " is the same thing without chance: not estimated from samples, but computed, by pushing
@@ -145,7 +146,7 @@ pub fn Setup() -> impl IntoView {
                 " is the target. Blue and ink have nothing to do with each other yet."
             </p>
             <p>"How far apart they are we measure by total variation,"</p>
-            <Formula formula=tex::TOTAL_VARIATION />
+            <Formula parts=[tex::TOTAL_VARIATION] />
             <p>
                 "the share of the samples that are in the wrong place: 0 is perfect, 1 means no overlap at
                 all. For the policy that knows nothing it is " {fixed(untrained, 2)} "."
@@ -155,13 +156,13 @@ pub fn Setup() -> impl IntoView {
                 "What should the steps be? Take a second network that walks backward. Standing at "
                 <Math formula=tex::X_T /> ", this backward policy " <Math formula=tex::P_B />
                 " gives a distribution over the place from which the walk came. Now the story of one walk
-                can be told in two ways. Forward: begin at S" <sub>"0"</sub> " with the whole area "
+                can be told in two ways. Forward: begin at S₀ with the whole area "
                 <Math formula=tex::Z /> " and follow " <Math formula=tex::P_F />
                 ". Backward: begin at the end, with the reward found there, and follow "
                 <Math formula=tex::P_B /> ". Trajectory balance asks that both give every walk the same
                 weight:"
             </p>
-            <Formula formula=tex::BALANCE />
+            <Formula parts=[tex::BALANCE, tex::BALANCE_RIGHT] />
             <p>
                 "Suppose that it holds, and add up both sides over all walks that end at the same "
                 <Math formula=tex::X /> ". On the right the backward probabilities add up to one. What is
@@ -173,7 +174,9 @@ pub fn Setup() -> impl IntoView {
                 "So training is this. Draw " {BATCH} " walks. For each, take the logarithm of both sides
                 and square the difference,"
             </p>
-            <Formula formula=tex::LOSS />
+            <Formula parts=[tex::LOSS] />
+            <p>"where for the walk " <Math formula=tex::TAU /></p>
+            <Formula parts=[tex::FORWARD_SUM, tex::BACKWARD_SUM] />
             <p>
                 "then move both networks, and the one number " <Math formula=tex::LOG_Z />
                 ", a little downhill on the average, and repeat. GFlowNets are due to "
@@ -230,7 +233,7 @@ fn PlaceholderFigure(experiment: &'static Experiment, picture: Picture) -> impl 
                 <span class="key line model">"placeholder policy, exactly"</span>
                 <span class="key bar">"samples"</span>
                 <span class="key dash">"modes"</span>
-                <span class="key dot">"start S"<sub>"0"</sub></span>
+                <span class="key dot">"start, S₀"</span>
                 <span class="key line path">"trajectories"</span>
             </figcaption>
         </figure>
@@ -280,15 +283,13 @@ pub fn Bug() -> impl IntoView {
                 "Look again at the loss: the backward sum begins at " <Math formula=tex::T_IS_2 />
                 ". Why not at 1? Because the last step backward, from " <Math formula=tex::X_1 /> " to "
                 <Math formula=tex::X_0 />
-                ", is no choice. Every walk began at S" <sub>"0"</sub>
-                ", so there is only one place to return to. Its probability is one, and the logarithm of
-                one is zero. But a loop over all " {steps} " steps looks tidier, and it is easily written:"
+                ", is no choice. Every walk began at S₀, so there is only one place to return to. Its probability is one, and the logarithm of
+                one is zero. But a loop over all " {spelled(steps)} " steps looks tidier, and it is easily written:"
             </p>
-            <Formula formula=tex::BUGGY_SUM />
+            <Formula parts=[tex::BUGGY_SUM, tex::RIGHT_SUM] />
             <p>
                 "This model is trained like the last one, except for that index. The forced step is now
-                scored as if the backward walk could have landed anywhere and happened to hit S"
-                <sub>"0"</sub> "."
+                scored as if the backward walk could have landed anywhere and happened to hit S₀."
             </p>
             <Demo index=BUGGY />
             <p>
@@ -303,19 +304,19 @@ pub fn Bug() -> impl IntoView {
                 "Nothing failed to train. The model solved another problem, and we can write down which.
                 Add up both sides of the balance as before. On the right there is now one more factor, the
                 density " <Math formula=tex::FORCED />
-                " that the backward network happens to give to S" <sub>"0"</sub>
-                ", and it does not add up to one. What remains is"
+                " that the backward network happens to give to S₀, and it does not add up to one. What remains is"
             </p>
-            <Formula formula=tex::RETARGETED />
+            <Formula parts=[tex::RETARGETED, tex::RETARGETED_BY, tex::RETARGETED_AREA] />
             <p>
                 <Math formula=tex::H_OF_X /> " is that density, averaged over the backward walks from "
                 <Math formula=tex::X />
                 ". Where they come home well aimed it is large, where they come home scattered it is small,
                 and the sampler follows the product of " <Math formula=tex::R /> " and "
                 <Math formula=tex::H />
-                ". The learned area is the area of that product. A density is no probability either: it has
-                units, one over length, so the result would change if we measured "
-                <Math formula=tex::X /> " in other units."
+                ". The learned area is the area of that product. It is not even a
+                number without units: a density is measured per length, so "
+                <Math formula=tex::LOG_Z /> " would come out differently if " <Math formula=tex::X />
+                " were measured in other units."
             </p>
             <Try>
                 "Compare the " <span class="c-bug">"vermilion line"</span>
@@ -385,21 +386,22 @@ pub fn Collapse() -> impl IntoView {
             </p>
             <p>
                 "But " <Math formula=tex::LOG_Z /> " knows. Sitting on one bell of area one, the model learned "
-                {numbers::log_z(name(ON_POLICY))} ", which is ln 1, where ln " {modes.len()} " = "
+                {numbers::log_z(name(ON_POLICY))} ", and ln 1 is 0, where ln " {modes.len()} " = "
                 {numbers::log_z_true(name(ON_POLICY))}
                 " is true. This is more than a coincidence. On the model's own walks, the loss is least when "
                 <Math formula=tex::LOG_Z /> " is"
             </p>
-            <Formula formula=tex::GAP />
+            <Formula parts=[tex::GAP, tex::GAP_RIGHT] />
             <p>
                 "so it can only fall short of the truth, and by exactly the divergence (in nats) between the
                 model's walks and balanced ones. When you do not know the true value, you can still compare
-                runs: of two that were trained correctly, the one with the smaller "
-                <Math formula=tex::LOG_Z /> " has missed something."
+                runs: of two that were trained on the right loss, the one with the smaller "
+                <Math formula=tex::LOG_Z /> " is further from balance, and may have missed a mode."
             </p>
             <Try>
                 "Drag the temperature up to 3, so that every step is three times as noisy, and watch the
-                missing mode in the table of masses. Then bring it back to 1."
+                missing mode in the table of masses. Whatever arrives there arrives by accident: nothing
+                that the model learned leads to it."
             </Try>
             <Learned>
                 "Trained on its own walks, a sampler can be perfectly balanced on the half of the world that
@@ -419,7 +421,7 @@ pub fn OffPolicy() -> impl IntoView {
                 while drawing walks for training, add " <Math formula=tex::EXTRA />
                 " to each standard deviation,"
             </p>
-            <Formula formula=tex::BEHAVIOUR />
+            <Formula parts=[tex::BEHAVIOUR] />
             <p>
                 "and let it fall in a straight line from 2 at the first round to 0 at the last. The loss does not
                 know of it: " <Math formula=tex::P_F />
@@ -437,13 +439,12 @@ pub fn OffPolicy() -> impl IntoView {
                 "Not all is well: " <Math formula=tex::LOG_Z /> " is " {numbers::log_z(name(OFF_POLICY))}
                 ", short of the truth by " {numbers::log_z_gap(name(OFF_POLICY))}
                 ". The shortfall of the last section counts whole walks, and these are further from balance
-                than their end points let on. It takes long steps to get to a bell three units away, and "
-                <Math formula=tex::SIGMA /> " must stay under " {fixed(MAX_STD, 0)} "."
+                than their end points let on."
             </p>
             <Try>
                 "Lower the temperature slowly from 1 to 0.05 and watch the walks. The same random numbers are
                 used at every temperature, so each walk keeps its identity. At which step do they decide
-                which way to go, and what is left to decide when there is no noise?"
+                which way to go, and how much noise does it take to decide?"
             </Try>
             <Learned>
                 "Exploration costs one term in the sampler and none in the loss, and it turns a collapse into
@@ -462,7 +463,7 @@ pub fn Harder() -> impl IntoView {
     view! {
         <Section number=5>
             <p>
-                "Now " {experiment.modes.len()} " modes of different widths, at " {places} ", with the start off to one side. The recipe is the last one with twice the training, "
+                "Now " {spelled(experiment.modes.len())} " modes of different widths, at " {places} ", with the start off to one side. The recipe is the last one with twice the training, "
                 {thousands(experiment.iterations as u64)} " rounds. The farthest mode can only be reached by
                 leaning to the right at every step."
             </p>
@@ -478,9 +479,9 @@ pub fn Harder() -> impl IntoView {
                 <Math formula=tex::LOG_Z /> " is short by " {numbers::log_z_gap(name(FOUR))} "."
             </p>
             <p>
-                "A histogram of a few hundred walks would have looked almost right. Even a perfect sampler
-                shows some total variation when it is measured on samples in bins; the exact density does
-                not have this blur."
+                "In a histogram of 500 walks much of this could pass for chance: there even a perfect sampler
+                shows a total variation of about " {fixed(chance(experiment, 500), 2)}
+                ", for its counts are never quite even. The exact density does not have this blur."
             </p>
             <Try>
                 "Set the trajectories to 500 and press Resample until you think that all modes are fine. Then
@@ -502,12 +503,12 @@ pub fn Temperature() -> impl IntoView {
                 "The slider multiplies the standard deviation of every step by "
                 <Math formula=tex::TEMPERATURE /> ","
             </p>
-            <Formula formula=tex::SCALED />
+            <Formula parts=[tex::SCALED] />
             <p>
                 "and leaves the means alone. The name suggests more than that. Where else one speaks of
                 temperature, the target itself is raised to a power,"
             </p>
-            <Formula formula=tex::TEMPERED_TARGET />
+            <Formula parts=[tex::TEMPERED_TARGET, tex::TEMPERED_AREA] />
             <p>
                 "As " <Math formula=tex::T_TO_ZERO /> " this gathers all mass on the highest peak, and a
                 high " <Math formula=tex::TEMPERATURE /> " flattens it. To sample from it one would train
@@ -516,16 +517,18 @@ pub fn Temperature() -> impl IntoView {
             </p>
             <TemperatureFigure />
             <p>
-                "Take the noise away, and every walk makes the same steps. One path is left, with one end,
-                however many modes there are. And nothing puts that end on a mode: the means were learned
-                for walks that also jitter, and it is the jitter that decides between one mode and the
-                other. The table says where the path of each model ends. Several end on a slope or in a
-                valley, where the reward is far below its best."
+                "Take the noise away altogether, and every walk makes the same steps. One path is left, with one
+                end, however many modes there are, and nothing puts that end on a mode: the means were learned for
+                walks that also jitter, and often it is the jitter that decides between one mode and
+                another. At the left end of the slider we are nearly there. A model that had sharpened its
+                target would collect close to the highest reward; several of ours get less than half of
+                it. Where the spread in the table is still large, the path runs along a ridge, and the
+                slightest push lets a walk fall to either side."
             </p>
             <p>
                 "Nor is the other direction right. With more noise than it was trained with, the policy is
-                asked about places that it has rarely seen, and what comes out is wider than the target in
-                no particular way."
+                asked about places that it has rarely seen, and what comes out is wider than before, in no
+                particular way."
             </p>
             <Try>
                 "In any demo above, tick “Show " <Math formula=tex::TEMPERED />
@@ -576,7 +579,7 @@ pub fn Colophon() -> impl IntoView {
             <p>
                 "Random numbers are a function of the seed, the walk and the step. That is why dragging the
                 temperature moves the walks instead of replacing them, and why both engines draw the same
-                ones. The exact densities and everything computed from them come from the model itself on
+                ones, to rounding. The exact densities and everything computed from them come from the model itself on
                 a fine grid; only the bars, their shares and the lines below them are sampled."
             </p>
             <p>
@@ -588,18 +591,23 @@ pub fn Colophon() -> impl IntoView {
                 "in the source tree and build the page. The weights are in "
                 <code>"pretrained/"</code>
                 " as safetensors files, which Python reads as well; the file beside them, "
-                <code>"manifest.json"</code> ", has each model's recipe, seed, training curve and scores."
+                <code>"manifest.json"</code> ", has each model's recipe, seed, training curve and scores. In the
+                table below, the loss is that of the last training walks, which for the off-policy models
+                are noisier than their own."
             </p>
             <table class="wide">
-                <caption>"The five models at T = 1 (KL and log Z in nats)"</caption>
+                <caption>
+                    "The five models at T = 1: total variation (TV) and KL(target, model) from the exact
+                    densities, the loss, and log Z, learned and true, in nats"
+                </caption>
                 <thead>
                     <tr>
                         <th scope="col">"model"</th>
-                        <th scope="col">"total variation"</th>
-                        <th scope="col">"KL(target, model)"</th>
+                        <th scope="col">"TV"</th>
+                        <th scope="col">"KL"</th>
                         <th scope="col">"loss"</th>
-                        <th scope="col">"log Z, learned"</th>
-                        <th scope="col">"log Z, true"</th>
+                        <th scope="col">"log Z"</th>
+                        <th scope="col">"true"</th>
                     </tr>
                 </thead>
                 <tbody>{rows}</tbody>

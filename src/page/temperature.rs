@@ -1,10 +1,12 @@
 //! The figure of the temperature section: what scaling the steps does, beside what tempering the
-//! target would do, and where the walks end when their noise is taken away.
+//! target would do, and where walks end when nearly all of their noise is taken away.
 
 use super::demo::model_colour;
-use super::format::{UNKNOWN, fixed, percent, place};
+use super::format::{UNKNOWN, fixed, percent};
 use super::link::{Draft, Engine, EngineState, ModelState, Slot};
-use super::picture::{BINS, CELLS, Curve, Picture, target_curve, tempered_curve, total_variation};
+use super::picture::{
+    BINS, CELLS, Curve, Picture, mean_of, target_curve, tempered_curve, total_variation,
+};
 use super::plot::{Layout, Scene, draw};
 use super::screen::Screen;
 use crate::experiment::{DEFAULT_SEED, EXPERIMENTS, Experiment};
@@ -71,13 +73,9 @@ pub fn TemperatureFigure() -> impl IntoView {
             is_near.set(true);
         }
     });
-    let cold = EXPERIMENTS
-        .each_ref()
-        .map(|_| ())
-        .iter()
-        .enumerate()
-        .map(|(index, ())| ask(engine, index, COLD, is_near))
-        .collect::<Vec<_>>();
+    let cold: Vec<_> = (0..EXPERIMENTS.len())
+        .map(|index| ask(engine, index, COLD, is_near))
+        .collect();
     let panels = PANELS
         .map(|temperature| {
             let batch = if temperature == COLD {
@@ -92,23 +90,27 @@ pub fn TemperatureFigure() -> impl IntoView {
         .iter()
         .zip(cold)
         .map(|(experiment, batch)| {
-            let end = move |tell: fn(&Experiment, f64) -> String| {
+            let told = move |tell: fn(&Experiment, &[f32]) -> String| {
                 move || {
-                    batch
-                        .with(|batch| {
-                            let picture = Picture::of(batch.as_ref()?, experiment);
-                            let x = picture.peak_place(experiment.plot_range())?;
-                            Some(tell(experiment, x))
-                        })
-                        .unwrap_or_else(|| UNKNOWN.into())
+                    batch.with(|batch| {
+                        batch.as_ref().map_or_else(
+                            || UNKNOWN.into(),
+                            |batch| tell(experiment, &batch.density),
+                        )
+                    })
                 }
             };
+            let tempered: Vec<f32> = tempered_curve(experiment, COLD)
+                .iter()
+                .map(|point| point.1 as f32)
+                .collect();
             view! {
                 <tr>
                     <th scope="row">{experiment.title}</th>
-                    <td>{end(|_, x| fixed(x, 2))}</td>
-                    <td>{end(|experiment, x| place(nearest_mode(experiment, x)))}</td>
-                    <td>{end(|experiment, x| percent(share_of_best(experiment, x), 0))}</td>
+                    <td>{told(|experiment, density| fixed(end(experiment, density).0, 2))}</td>
+                    <td>{told(|experiment, density| fixed(end(experiment, density).1, 2))}</td>
+                    <td>{told(|experiment, density| percent(reward(experiment, density), 0))}</td>
+                    <td>{percent(reward(experiment, &tempered), 0)}</td>
                 </tr>
             }
         })
@@ -121,17 +123,23 @@ pub fn TemperatureFigure() -> impl IntoView {
                 <span class="key line model">"model with its steps scaled by T, exactly"</span>
                 <span class="key line tempered">"tempered target"</span>
                 <span class="key dash">"modes"</span>
-                <span class="key dot">"start S"<sub>"0"</sub></span>
+                <span class="key dot">"start, S₀"</span>
             </figcaption>
         </figure>
         <table class="wide">
-            <caption>{format!("Where the walks end at T = {}", fixed(COLD, 2))}</caption>
+            <caption>
+                {format!(
+                    "The models at T = {}: where walks end, and the mean reward there as a share of the highest",
+                    fixed(COLD, 2),
+                )}
+            </caption>
             <thead>
                 <tr>
                     <th scope="col">"model"</th>
-                    <th scope="col">"walks end at x ="</th>
-                    <th scope="col">"nearest mode"</th>
-                    <th scope="col">"reward there, of the highest"</th>
+                    <th scope="col">"mean end"</th>
+                    <th scope="col">"spread (std)"</th>
+                    <th scope="col">"reward"</th>
+                    <th scope="col">"reward if tempered"</th>
                 </tr>
             </thead>
             <tbody>{rows}</tbody>
@@ -206,20 +214,19 @@ fn Panel(temperature: f64, batch: Signal<Option<Arc<BatchResult>>>) -> impl Into
     }
 }
 
-fn nearest_mode(experiment: &Experiment, x: f64) -> f64 {
-    experiment
-        .modes
-        .iter()
-        .map(|mode| mode.mean)
-        .min_by(|a, b| (a - x).abs().total_cmp(&(b - x).abs()))
-        .unwrap_or(f64::NAN)
+/// Mean and standard deviation of where walks end.
+fn end(experiment: &Experiment, density: &[f32]) -> (f64, f64) {
+    let range = experiment.plot_range();
+    let mean = mean_of(density, range, |x| x);
+    let var = mean_of(density, range, |x| (x - mean).powi(2));
+    (mean, var.sqrt())
 }
 
-/// R(x) over the largest R in the plotted range.
-fn share_of_best(experiment: &Experiment, x: f64) -> f64 {
+/// The mean reward of a sampler, over the largest reward in the plotted range.
+fn reward(experiment: &Experiment, density: &[f32]) -> f64 {
     let target = experiment.target();
     let best = target_curve(experiment)
         .into_iter()
         .fold(0.0, |best: f64, (_, density)| best.max(density));
-    target.density(x) / best
+    mean_of(density, experiment.plot_range(), |x| target.density(x)) / best
 }

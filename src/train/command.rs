@@ -318,7 +318,7 @@ fn train_one(
         seed,
         device,
         |progress: &Progress| {
-            if progress.iteration % REFRESH == 0 {
+            if progress.iteration.is_multiple_of(REFRESH) {
                 bar.set_position(progress.iteration as u64);
                 bar.set_message(format!(
                     "loss {:.4}, log Z {:.3}",

@@ -69,16 +69,20 @@ pub fn svg(
     Ok(text)
 }
 
+/// A panel with the axes that X and Y make.
+type Chart<'a, 'b, X, Y> = ChartContext<
+    'b,
+    SVGBackend<'a>,
+    Cartesian2d<<X as AsRangedCoord>::CoordDescType, <Y as AsRangedCoord>::CoordDescType>,
+>;
+
 fn chart<'a, 'b, X, Y>(
     panel: &'b Panel<'a>,
     x: X,
     y: Y,
     labels: [&str; 2],
     y_tick: &dyn Fn(&f64) -> String,
-) -> Result<
-    ChartContext<'b, SVGBackend<'a>, Cartesian2d<X::CoordDescType, Y::CoordDescType>>,
-    Box<dyn Error>,
->
+) -> Result<Chart<'a, 'b, X, Y>, Box<dyn Error>>
 where
     X: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
     Y: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,

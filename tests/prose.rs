@@ -1,0 +1,114 @@
+//! What the page's text says of the bundled models in words, where `pretrained.rs` has not checked
+//! it already. A sentence that a retraining could make false has a test here.
+
+use gflownet_tour::density::TerminalDensity;
+use gflownet_tour::experiment::{EXPERIMENTS, Experiment};
+use gflownet_tour::weights;
+use gflownet_tour::weights::manifest::{self, ModelEntry};
+use std::fs;
+use std::path::Path;
+
+fn read(file: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("pretrained")
+        .join(file);
+    fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+fn models() -> Vec<ModelEntry> {
+    let text = String::from_utf8(read("manifest.json")).unwrap();
+    manifest::parse("manifest.json", &text).unwrap().models
+}
+
+fn entry(name: &str) -> ModelEntry {
+    models().into_iter().find(|m| m.name == name).unwrap()
+}
+
+fn terminal(experiment: &Experiment, sigma_scale: f64) -> TerminalDensity {
+    let file = format!("{}.safetensors", experiment.name);
+    let policy = weights::parse(&file, &read(&file)).unwrap().forward;
+    let (start, steps) = (experiment.start, experiment.steps);
+    TerminalDensity::of(&policy.cast(), start, steps, sigma_scale)
+}
+
+/// Mode collapse: "the lowest loss of all", and a log Z that reads like ln 1.
+#[test]
+fn the_collapsed_model_has_the_lowest_loss_of_all() {
+    let collapsed = entry("hard_on_policy");
+    for other in models() {
+        assert!(collapsed.final_loss <= other.final_loss, "{}", other.name);
+    }
+    assert!(collapsed.log_z.abs() < 0.02, "{}", collapsed.log_z);
+}
+
+/// The pedagogical bug: "the two equal modes get", followed by two unequal numbers.
+#[test]
+fn the_bug_favours_one_of_two_equal_modes() {
+    for mass in entry("easy_buggy").mode_mass {
+        assert!((mass - 0.5).abs() > 0.1, "{mass}");
+    }
+}
+
+/// Off-policy exploration: "not all is well", log Z falls short although both modes are there.
+#[test]
+fn off_policy_log_z_falls_short() {
+    let entry = entry("hard_off_policy");
+    assert!(entry.log_z_true - entry.log_z > 0.1, "{}", entry.log_z);
+}
+
+/// A harder case: "finds all of them, and serves them unevenly", with log Z short again.
+#[test]
+fn the_four_modes_are_served_unevenly() {
+    let entry = entry("four_mode");
+    let ratios = entry.mode_mass.iter().zip(&entry.target_mode_mass);
+    let ratios: Vec<f64> = ratios.map(|(got, truth)| got / truth).collect();
+    assert!(ratios.iter().all(|&r| r > 0.2), "{ratios:?}");
+    assert!(ratios.iter().any(|&r| r < 0.9), "{ratios:?}");
+    assert!(ratios.iter().any(|&r| r > 1.1), "{ratios:?}");
+    assert!(entry.log_z_true - entry.log_z > 0.1, "{}", entry.log_z);
+}
+
+/// On temperature: at T = 0.05 a sharpened target "would collect close to the highest reward;
+/// several of ours get less than half of it".
+#[test]
+fn cold_walks_do_not_find_the_highest_reward() {
+    const COLD: f64 = 0.05;
+    let mut poor = Vec::new();
+    for experiment in &EXPERIMENTS {
+        let target = experiment.target();
+        let (lo, hi) = target.support(1.0);
+        let cells = 8_000;
+        let width = (hi - lo) / f64::from(cells);
+        let xs: Vec<f64> = (0..cells)
+            .map(|i| lo + (f64::from(i) + 0.5) * width)
+            .collect();
+        let best = xs.iter().fold(0.0, |b: f64, &x| b.max(target.density(x)));
+        let mass = terminal(experiment, COLD)
+            .cells(lo, hi, cells as usize)
+            .mass;
+        let reward = |mass: &[f64]| {
+            let sum: f64 = xs
+                .iter()
+                .zip(mass)
+                .map(|(&x, m)| m * target.density(x))
+                .sum();
+            sum / best
+        };
+        if reward(&mass) < 0.5 {
+            poor.push(experiment.name);
+        }
+        let tempered = target.tempered(COLD);
+        let sharpened: Vec<f64> = xs.iter().map(|&x| tempered.density(x) * width).collect();
+        assert!(reward(&sharpened) > 0.9, "{}", experiment.name);
+    }
+    assert!(poor.len() >= 3, "{poor:?}");
+}
+
+/// On temperature: with more noise "what comes out is wider than before".
+#[test]
+fn hot_walks_spread_wider() {
+    for experiment in &EXPERIMENTS {
+        let (usual, hot) = (terminal(experiment, 1.0), terminal(experiment, 2.0));
+        assert!(hot.std() > usual.std(), "{}", experiment.name);
+    }
+}
