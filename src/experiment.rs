@@ -19,6 +19,8 @@ pub struct Experiment {
     pub steps: usize,
     /// Training iterations.
     pub iterations: usize,
+    /// Adam's β2, the decay of its mean of squared gradients.
+    pub adam_beta_2: f64,
     /// Noise added to the sampling standard deviation.
     pub exploration: Exploration,
     /// Which backward terms the loss sums.
@@ -31,6 +33,8 @@ pub const BATCH: usize = 256;
 pub const LEARNING_RATE: f64 = 1e-3;
 /// Adam's learning rate for log Z.
 pub const LOG_Z_LEARNING_RATE: f64 = 1e-1;
+/// The β2 that Adam's authors and every framework suggest.
+const USUAL_BETA_2: f64 = 0.999;
 /// Neurons in each of the two hidden layers.
 pub const HIDDEN: usize = 64;
 /// The seed of the bundled models.
@@ -58,6 +62,7 @@ pub const EXPERIMENTS: [Experiment; 5] = [
         start: 0.0,
         steps: 5,
         iterations: 5_000,
+        adam_beta_2: USUAL_BETA_2,
         exploration: Exploration::None,
         backward_loop: BackwardLoop::Correct,
     },
@@ -68,6 +73,7 @@ pub const EXPERIMENTS: [Experiment; 5] = [
         start: 0.0,
         steps: 5,
         iterations: 5_000,
+        adam_beta_2: USUAL_BETA_2,
         exploration: Exploration::None,
         backward_loop: BackwardLoop::CountsForced,
     },
@@ -78,6 +84,7 @@ pub const EXPERIMENTS: [Experiment; 5] = [
         start: 0.0,
         steps: 5,
         iterations: 5_000,
+        adam_beta_2: USUAL_BETA_2,
         exploration: Exploration::None,
         backward_loop: BackwardLoop::Correct,
     },
@@ -88,6 +95,7 @@ pub const EXPERIMENTS: [Experiment; 5] = [
         start: 0.0,
         steps: 5,
         iterations: 5_000,
+        adam_beta_2: USUAL_BETA_2,
         exploration: DECAYING,
         backward_loop: BackwardLoop::Correct,
     },
@@ -98,6 +106,11 @@ pub const EXPERIMENTS: [Experiment; 5] = [
         start: 0.0,
         steps: 5,
         iterations: 10_000,
+        // Rare trajectories that end far from every mode make huge gradients. With the usual
+        // 0.999 Adam remembers their squares for a thousand iterations and steps too short: over
+        // twelve seeds, six of them in another implementation, TV was .13 to .37 with a median of
+        // .22. Network, batch, learning rates and iterations are those of the others.
+        adam_beta_2: 0.99,
         exploration: DECAYING,
         backward_loop: BackwardLoop::Correct,
     },

@@ -103,8 +103,11 @@ pub fn train(
     let rates = ModuleLrScheduler::new(recipe.learning_rate)
         .with_group(log_z_group, recipe.log_z_learning_rate)
         .step();
-    // Burn's default epsilon is 1e-5; the field's, and PyTorch's, is 1e-8.
-    let mut adam = AdamConfig::new().with_epsilon(1e-8).init();
+    let mut adam = AdamConfig::new()
+        .with_beta_2(recipe.adam_beta_2 as f32)
+        // Burn's default is 1e-5; the field's, and PyTorch's, is 1e-8.
+        .with_epsilon(1e-8)
+        .init();
 
     let noise = noise_seed(seed, stream::NOISE);
     let mut history = Vec::with_capacity(recipe.iterations);

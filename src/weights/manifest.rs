@@ -71,6 +71,8 @@ pub struct Recipe {
     pub learning_rate: f64,
     /// Adam's learning rate for log Z.
     pub log_z_learning_rate: f64,
+    /// Adam's β2, the decay of its mean of squared gradients.
+    pub adam_beta_2: f64,
     /// Noise added to the sampling standard deviation.
     pub exploration: Exploration,
     /// The backward terms that the loss counts.
@@ -89,6 +91,7 @@ impl Recipe {
             hidden: experiment::HIDDEN,
             learning_rate: experiment::LEARNING_RATE,
             log_z_learning_rate: experiment::LOG_Z_LEARNING_RATE,
+            adam_beta_2: experiment.adam_beta_2,
             exploration: experiment.exploration,
             backward_loop: experiment.backward_loop,
         }
@@ -230,6 +233,7 @@ mod tests {
                 hidden: 64,
                 learning_rate: 1e-3,
                 log_z_learning_rate: 1e-1,
+                adam_beta_2: 0.999,
                 exploration: Exploration::Linear {
                     from_std: 2.0,
                     to_std: 0.0,
