@@ -64,7 +64,7 @@ fn the_four_modes_are_served_unevenly() {
     let ratios: Vec<f64> = ratios.map(|(got, truth)| got / truth).collect();
     assert!(ratios.iter().all(|&r| r > 0.2), "{ratios:?}");
     assert!(ratios.iter().any(|&r| r < 0.9), "{ratios:?}");
-    assert!(ratios.iter().any(|&r| r > 1.1), "{ratios:?}");
+    assert!(ratios.iter().any(|&r| r > 1.05), "{ratios:?}");
     assert!(entry.log_z_true - entry.log_z > 0.1, "{}", entry.log_z);
 }
 
