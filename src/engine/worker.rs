@@ -23,8 +23,12 @@ use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
 
-/// A GPU that takes longer than this to start or to return a chunk has failed: a lost device may
-/// never answer at all.
+/// A GPU that takes longer than this to start and pass its test has failed. Long, since nobody
+/// waits for it: batches run on the CPU meanwhile.
+const GPU_START_LIMIT_MS: f64 = 60_000.0;
+
+/// A GPU that takes longer than this to return a chunk has failed: a lost device may never answer
+/// at all.
 const GPU_LIMIT_MS: f64 = 20_000.0;
 
 /// Installs the message handler and reports for duty.
@@ -160,7 +164,7 @@ impl Worker {
         if self.0.borrow().gpu.is_some() {
             return;
         }
-        let started = scope::within(GPU_LIMIT_MS, async {
+        let started = scope::within(GPU_START_LIMIT_MS, async {
             let gpu = Gpu::start().await?;
             gpu.self_test().await?;
             Ok::<Gpu, String>(gpu)
