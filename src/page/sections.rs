@@ -361,9 +361,9 @@ pub fn Collapse() -> impl IntoView {
                 "One mode has everything: the model's masses are " {numbers::masses(name(ON_POLICY))}
                 ", and total variation is " {numbers::total_variation(name(ON_POLICY))}
                 ", which is what missing one of two equal modes costs. The model trains on walks that it
-                draws itself. Early on, a few walks found one of the bells; the policy leaned that way;
-                the next walks went there even more. Soon no walk went the other way, and what is never
-                visited is never learned from."
+                draws itself. Early on, a few more of them ended at one bell than at the other; so the policy
+                learned to end there, and the next walks did so even more. Soon none ended anywhere else,
+                and a place where no walk ends is never asked for its reward."
             </p>
             <p>"Now look at what training saw."</p>
             <table class="wide">
