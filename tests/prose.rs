@@ -69,7 +69,7 @@ fn the_four_modes_are_served_unevenly() {
 }
 
 /// On temperature: at T = 0.05 a sharpened target "would collect close to the highest reward;
-/// several of ours get less than half of it".
+/// some of ours get less than half of it".
 #[test]
 fn cold_walks_do_not_find_the_highest_reward() {
     const COLD: f64 = 0.05;
@@ -101,7 +101,7 @@ fn cold_walks_do_not_find_the_highest_reward() {
         let sharpened: Vec<f64> = xs.iter().map(|&x| tempered.density(x) * width).collect();
         assert!(reward(&sharpened) > 0.9, "{}", experiment.name);
     }
-    assert!(poor.len() >= 3, "{poor:?}");
+    assert!(poor.len() >= 2, "{poor:?}");
 }
 
 /// On temperature: with more noise "what comes out is wider than before".

@@ -521,7 +521,7 @@ pub fn Temperature() -> impl IntoView {
                 end, however many modes there are, and nothing puts that end on a mode: the means were learned for
                 walks that also jitter, and often it is the jitter that decides between one mode and
                 another. At the left end of the slider we are nearly there. A model that had sharpened its
-                target would collect close to the highest reward; several of ours get less than half of
+                target would collect close to the highest reward; some of ours get less than half of
                 it. Where the spread in the table is still large, the path runs along a ridge, and the
                 slightest push lets a walk fall to either side."
             </p>
