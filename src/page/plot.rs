@@ -49,7 +49,6 @@ type Plane = DrawingArea<CanvasBackend, Cartesian2d<RangedCoordf64, RangedCoordf
 
 /// The canvas that is drawn on, and the size of things on it.
 struct Sheet<'a> {
-    context: CanvasRenderingContext2d,
     palette: &'a Palette,
     /// The whole canvas. Plotters moves what leaves an area to the area's edge, so what stands
     /// beside a plot is drawn on this.
@@ -87,7 +86,6 @@ pub fn draw(canvas: &HtmlCanvasElement, scene: &Scene, palette: &Palette) -> Res
     let backend =
         CanvasBackend::with_canvas_object(canvas.clone()).ok_or("the canvas has no 2D context")?;
     let sheet = Sheet {
-        context,
         palette,
         root: backend.into_drawing_area(),
         scale,
