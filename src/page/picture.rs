@@ -190,7 +190,11 @@ pub fn within(points: &[(f64, f64)], x: (f64, f64), y: (f64, f64)) -> Vec<Curve>
         if enter > leave {
             continue;
         }
-        let point = |share: f64| (from.0 + share * step.0, from.1 + share * step.1);
+        // The end itself comes back unrounded, so that the next segment is seen to join it.
+        let point = |share: f64| match share {
+            1.0 => to,
+            share => (from.0 + share * step.0, from.1 + share * step.1),
+        };
         match pieces.last_mut().filter(|_| enter == 0.0) {
             Some(piece) if piece.last() == Some(&from) => piece.push(point(leave)),
             _ => pieces.push(vec![point(enter), point(leave)]),
