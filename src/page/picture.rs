@@ -168,6 +168,41 @@ pub fn axis_top(target_peak: f64, model_peak: f64) -> f64 {
     (1.15 * model_peak).clamp(1.6 * target_peak, 3.0 * target_peak)
 }
 
+/// The pieces of a line through `points` that lie in the box of `x` and `y` (lowest, highest).
+pub fn within(points: &[(f64, f64)], x: (f64, f64), y: (f64, f64)) -> Vec<Curve> {
+    let mut pieces: Vec<Curve> = Vec::new();
+    for pair in points.windows(2) {
+        let (from, to) = (pair[0], pair[1]);
+        let step = (to.0 - from.0, to.1 - from.1);
+        // The part of the segment that is inside, as shares of its length (Liang and Barsky).
+        let (mut enter, mut leave) = (0.0f64, 1.0f64);
+        for (at, by, (lo, hi)) in [(from.0, step.0, x), (from.1, step.1, y)] {
+            if by == 0.0 {
+                if at < lo || at > hi {
+                    leave = -1.0;
+                }
+            } else {
+                let (a, b) = ((lo - at) / by, (hi - at) / by);
+                enter = enter.max(a.min(b));
+                leave = leave.min(a.max(b));
+            }
+        }
+        if enter > leave {
+            continue;
+        }
+        // The end itself comes back unrounded, so that the next segment is seen to join it.
+        let point = |share: f64| match share {
+            1.0 => to,
+            share => (from.0 + share * step.0, from.1 + share * step.1),
+        };
+        match pieces.last_mut().filter(|_| enter == 0.0) {
+            Some(piece) if piece.last() == Some(&from) => piece.push(point(leave)),
+            _ => pieces.push(vec![point(enter), point(leave)]),
+        }
+    }
+    pieces
+}
+
 /// A short hash of a histogram (FNV-1a), by which tests tell one picture from another.
 pub fn fingerprint(histogram: &[f32]) -> String {
     let hash = histogram
@@ -272,6 +307,25 @@ mod tests {
         let var = mean_of(&density, range, |x| (x - mean).powi(2));
         assert!((mean - target.mean()).abs() < 1e-2);
         assert!((var.sqrt() - target.std()).abs() < 1e-2);
+    }
+
+    /// Plotters moves what is out of range to the edge, which drew walks that never were.
+    #[test]
+    fn lines_are_cut_where_they_leave_the_box() {
+        let unit = (0.0, 1.0);
+        let out_and_in = [(0.5, 0.0), (1.5, 0.5), (0.5, 1.0)];
+        assert_eq!(
+            within(&out_and_in, unit, unit),
+            [vec![(0.5, 0.0), (1.0, 0.25)], vec![(1.0, 0.75), (0.5, 1.0)]]
+        );
+        let inside = [(0.0, 0.1), (0.5, 0.9), (1.0, 0.1)];
+        assert_eq!(within(&inside, unit, unit), [inside.to_vec()]);
+        let across = [(-1.0, 0.5), (2.0, 0.5)];
+        let cut = within(&across, unit, unit);
+        assert_eq!(cut.len(), 1);
+        assert!(cut[0][0].0.abs() < 1e-12 && (cut[0][1].0 - 1.0).abs() < 1e-12);
+        assert!(within(&[(0.0, 2.0), (1.0, 2.0)], unit, unit).is_empty());
+        assert!(within(&[(-1.0, 0.5), (0.5, 2.1)], unit, unit).is_empty());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::format::{fixed, place};
 use super::palette::{Palette, Rgb};
-use super::picture::{Picture, axis_top};
+use super::picture::{Picture, axis_top, centres, within};
 use crate::experiment::Experiment;
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::Ranged;
@@ -49,8 +49,10 @@ type Plane = DrawingArea<CanvasBackend, Cartesian2d<RangedCoordf64, RangedCoordf
 
 /// The canvas that is drawn on, and the size of things on it.
 struct Sheet<'a> {
-    context: CanvasRenderingContext2d,
     palette: &'a Palette,
+    /// The whole canvas. Plotters moves what leaves an area to the area's edge, so what stands
+    /// beside a plot is drawn on this.
+    root: DrawingArea<CanvasBackend, Shift>,
     /// Canvas pixels to a CSS pixel.
     scale: f64,
 }
@@ -84,20 +86,21 @@ pub fn draw(canvas: &HtmlCanvasElement, scene: &Scene, palette: &Palette) -> Res
     let backend =
         CanvasBackend::with_canvas_object(canvas.clone()).ok_or("the canvas has no 2D context")?;
     let sheet = Sheet {
-        context,
         palette,
+        root: backend.into_drawing_area(),
         scale,
     };
-    sheet.scene(&backend.into_drawing_area(), scene)
+    sheet.scene(scene)
 }
 
 impl Sheet<'_> {
-    fn scene(&self, root: &DrawingArea<CanvasBackend, Shift>, scene: &Scene) -> Result<(), String> {
+    fn scene(&self, scene: &Scene) -> Result<(), String> {
+        let root = &self.root;
         let left = self.px(46.0);
         let right = self.px(10.0);
-        let bottom = self.px(26.0);
+        let bottom = self.px(30.0);
         let gap = self.px(10.0);
-        let heading = self.px(32.0);
+        let heading = self.px(28.0);
         let height = root.dim_in_pixel().1 as i32;
         match scene.layout {
             Layout::Densities => {
@@ -141,27 +144,6 @@ impl Sheet<'_> {
         area.apply_coord_spec(Cartesian2d::new(x.0..x.1, y.0..y.1, (across, up)))
     }
 
-    /// Runs `draw` with everything outside `area` cut away.
-    fn clipped(
-        &self,
-        area: &DrawingArea<CanvasBackend, Shift>,
-        draw: impl FnOnce() -> Result<(), String>,
-    ) -> Result<(), String> {
-        let (across, down) = area.get_pixel_range();
-        self.context.save();
-        self.context.begin_path();
-        self.context.rect(
-            across.start.into(),
-            down.start.into(),
-            (across.end - across.start).into(),
-            (down.end - down.start).into(),
-        );
-        self.context.clip();
-        let outcome = draw();
-        self.context.restore();
-        outcome
-    }
-
     fn densities(
         &self,
         area: &DrawingArea<CanvasBackend, Shift>,
@@ -176,27 +158,28 @@ impl Sheet<'_> {
         let peak = scene.picture.peak();
         let top = axis_top(target_peak, peak);
         let plane = Self::plane(area, range, (0.0, top));
-        self.clipped(area, || {
-            let histogram = &scene.picture.histogram;
-            let bin = (range.1 - range.0) / histogram.len().max(1) as f64;
-            for (i, &density) in histogram.iter().enumerate().filter(|(_, d)| **d > 0.0) {
-                let a = range.0 + i as f64 * bin;
-                let corners = [(a, 0.0), (a + bin, f64::from(density))];
-                let bar = Rectangle::new(corners, solid(palette.sample, 1.0).filled());
-                plane.draw(&bar).map_err(told)?;
-            }
-            self.modes(&plane, scene, (0.0, top))?;
-            let line = |points: Vec<(f64, f64)>, style| {
-                plane.draw(&PathElement::new(points, style)).map_err(told)
-            };
-            if let Some(tempered) = scene.tempered {
-                line(tempered.to_vec(), self.stroke(palette.tempered, 1.0, 1.75))?;
-            }
-            line(scene.target.to_vec(), self.stroke(palette.ink, 1.0, 1.75))?;
-            let cells = super::picture::centres(range, scene.picture.density.len());
-            let model = cells.zip(scene.picture.density.iter().map(|&d| f64::from(d)));
-            line(model.collect(), self.stroke(scene.model, 1.0, 2.25))
-        })?;
+        let histogram = &scene.picture.histogram;
+        let bin = (range.1 - range.0) / histogram.len().max(1) as f64;
+        for (i, &density) in histogram.iter().enumerate().filter(|(_, d)| **d > 0.0) {
+            let a = range.0 + i as f64 * bin;
+            let corners = [(a, 0.0), (a + bin, f64::from(density))];
+            let bar = Rectangle::new(corners, solid(palette.sample, 1.0).filled());
+            plane.draw(&bar).map_err(told)?;
+        }
+        self.modes(&plane, scene, (0.0, top))?;
+        let line = |points: &[(f64, f64)], style: ShapeStyle| {
+            within(points, range, (0.0, top))
+                .into_iter()
+                .try_for_each(|piece| plane.draw(&PathElement::new(piece, style)).map_err(told))
+        };
+        if let Some(tempered) = scene.tempered {
+            line(tempered, self.stroke(palette.tempered, 1.0, 1.75))?;
+        }
+        line(scene.target, self.stroke(palette.ink, 1.0, 1.75))?;
+        let cells = centres(range, scene.picture.density.len());
+        let model = cells.zip(scene.picture.density.iter().map(|&d| f64::from(d)));
+        let model: Vec<_> = model.collect();
+        line(&model, self.stroke(scene.model, 1.0, 2.25))?;
         self.start(&plane, (scene.experiment.start, 0.0))?;
         if let Some(x) = scene.picture.peak_place(range).filter(|_| peak > top) {
             // A spike at the edge of the plot has its label inside.
@@ -214,8 +197,8 @@ impl Sheet<'_> {
             // Tenths on a low axis, whole numbers on a tall one, nothing in between.
             let digits = if top < 2.5 { 1 } else { 0 };
             let rounded = fixed(y, digits);
-            let exact = (y * 10f64.powi(digits as i32)).fract().abs() < 1e-6;
-            exact.then_some(rounded)
+            let steps = y * 10f64.powi(digits as i32);
+            ((steps - steps.round()).abs() < 1e-6).then_some(rounded)
         })
     }
 
@@ -228,16 +211,15 @@ impl Sheet<'_> {
         let last = scene.experiment.steps as f64;
         let y = (-0.06 * last, last);
         let plane = Self::plane(area, range, y);
-        self.clipped(area, || {
-            self.modes(&plane, scene, y)?;
-            let style = self.stroke(self.palette.path, 0.35, 1.0);
-            for states in scene.picture.paths.chunks_exact(scene.picture.steps + 1) {
-                let points = states.iter().enumerate();
-                let path: Vec<_> = points.map(|(t, &x)| (f64::from(x), t as f64)).collect();
-                plane.draw(&PathElement::new(path, style)).map_err(told)?;
+        self.modes(&plane, scene, y)?;
+        let style = self.stroke(self.palette.path, 0.35, 1.0);
+        for states in scene.picture.paths.chunks_exact(scene.picture.steps + 1) {
+            let points = states.iter().enumerate();
+            let path: Vec<_> = points.map(|(t, &x)| (f64::from(x), t as f64)).collect();
+            for piece in within(&path, range, y) {
+                plane.draw(&PathElement::new(piece, style)).map_err(told)?;
             }
-            Ok(())
-        })?;
+        }
         self.start(&plane, (scene.experiment.start, 0.0))?;
         self.y_axis(&plane, (range.0, last), "step t", |t| {
             (t.fract() == 0.0).then(|| fixed(t, 0))
@@ -274,7 +256,7 @@ impl Sheet<'_> {
     ) -> Result<(), String> {
         let style = self.text(self.palette.label, HPos::Right, VPos::Center);
         let (x0, y0) = plane.map_coordinate(&top_left);
-        let pixels = plane.strip_coord_spec().use_screen_coord();
+        let pixels = &self.root;
         let ticks = RangedCoordf64::from(plane.get_y_range()).key_points(7);
         for y in ticks {
             let Some(name) = name_tick(y) else { continue };
@@ -286,7 +268,7 @@ impl Sheet<'_> {
             pixels.draw(&number).map_err(told)?;
         }
         let style = self.text(self.palette.label, HPos::Left, VPos::Bottom);
-        let title = Text::new(title, (x0 - self.px(38.0), y0 - self.px(15.0)), style);
+        let title = Text::new(title, (x0 - self.px(38.0), y0 - self.px(10.0)), style);
         pixels.draw(&title).map_err(told)
     }
 
@@ -297,7 +279,7 @@ impl Sheet<'_> {
         scene: &Scene,
     ) -> Result<(), String> {
         let (across, down) = area.get_pixel_range();
-        let pixels = area.use_screen_coord();
+        let pixels = &self.root;
         let line = self.stroke(self.palette.axis, 1.0, 1.0);
         let baseline = vec![(across.start, down.end), (across.end, down.end)];
         pixels
@@ -314,7 +296,7 @@ impl Sheet<'_> {
             pixels.draw(&number).map_err(told)?;
         }
         let style = self.text(self.palette.label, HPos::Right, VPos::Bottom);
-        let corner = (across.end, down.end + self.px(26.0));
+        let corner = (across.end, down.end + self.px(28.0));
         pixels.draw(&Text::new("x", corner, style)).map_err(told)
     }
 }
