@@ -464,8 +464,11 @@ pub fn Harder() -> impl IntoView {
         <Section number=5>
             <p>
                 "Now " {spelled(experiment.modes.len())} " modes of different widths, at " {places} ", with the start off to one side. The recipe is the last one with twice the training, "
-                {thousands(experiment.iterations as u64)} " rounds. The farthest mode can only be reached by
-                leaning to the right at every step."
+                {thousands(experiment.iterations as u64)} " rounds, and one change: the optimiser's memory of
+                how large gradients were (Adam's second constant) is " {experiment.adam_beta_2.to_string()}
+                " instead of " {EXPERIMENTS[OFF_POLICY].adam_beta_2.to_string()}
+                ". With the longer memory the result was a matter of luck with the seed. The farthest mode
+                can only be reached by leaning to the right at every step."
             </p>
             <Demo index=FOUR />
             <p>
