@@ -229,7 +229,7 @@ impl Scalar for f32 {
 }
 
 impl<F: Scalar> Policy<F> {
-    /// The laws in the states (x[l], t) of one block: what [`Policy::evaluate`] gives, to
+    /// The laws in the states `(x[l], t)` of one block: what [`Policy::evaluate`] gives, to
     /// rounding, in vector code. `scratch` holds the first layer and may start empty.
     ///
     /// Returns means and standard deviations, [LANES] each.

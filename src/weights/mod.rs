@@ -14,9 +14,9 @@ use std::collections::BTreeMap;
 /// A trained model: what a `.safetensors` file holds.
 ///
 /// Each policy's tensors are the state dict of PyTorch's `Sequential(Linear, ELU, Linear, ELU,
-/// Linear)` under a prefix: `forward.0.weight` [64, 2], `forward.0.bias` [64],
-/// `forward.2.weight` [64, 64], `forward.2.bias` [64], `forward.4.weight` [2, 64],
-/// `forward.4.bias` [2], the same under `backward.`, and `log_z` [1]; all F32, little-endian,
+/// Linear)` under a prefix: `forward.0.weight` `[64, 2]`, `forward.0.bias` `[64]`,
+/// `forward.2.weight` `[64, 64]`, `forward.2.bias` `[64]`, `forward.4.weight` `[2, 64]`,
+/// `forward.4.bias` `[2]`, the same under `backward.`, and `log_z` `[1]`; all F32, little-endian,
 /// row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
