@@ -203,7 +203,9 @@ fn test() -> Result<()> {
     steps.run("build the page", tools.trunk("build").current_dir(&root))?;
     steps.run(
         "the page in a browser",
-        native(&["test", "--release", "--test", "browser"])
+        // With the whole workspace, whose features then are those of the step before: else burn
+        // would be compiled again.
+        native(&["test", "--release", "--workspace", "--test", "browser"])
             .env("GFLOWNET_TOUR_DIST", root.join("dist"))
             .env("CHROME", browser),
     )?;
