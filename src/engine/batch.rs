@@ -1,7 +1,7 @@
 //! From trajectories to what a plot needs: a request checked, samples counted, the exact density
 //! beside them.
 
-use gflownet_tour::density::TerminalDensity;
+use gflownet_tour::density::{Tails, TerminalDensity};
 use gflownet_tour::divergence;
 use gflownet_tour::experiment::Experiment;
 use gflownet_tour::message::SampleRequest;
@@ -169,11 +169,13 @@ impl Exact {
             experiment,
         } = plan;
         let target: Mixture = experiment.target();
-        let terminal = TerminalDensity::of(
+        let terminal = TerminalDensity::with_tails(
             policy,
             experiment.start,
             experiment.steps,
             request.sigma_scale,
+            // A drag asks for this at every frame, and nothing drawn reaches into deep tails.
+            Tails::Bulk,
         );
         let (lo, hi) = request.range;
         let per_unit = f64::from(request.cells) / (hi - lo);

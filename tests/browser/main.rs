@@ -158,9 +158,9 @@ fn all_five_run(visit: &mut Visit, device: &str) {
         let entry = manifest.models.iter().find(|m| m.name == name);
         let expected = entry.expect(name).metrics.total_variation;
         let shown: f64 = visit.data(name, "tv").parse().expect("a number");
-        // The page scores on the plot's cells, the manifest on a finer grid.
+        // The page's density stops at the bulk, the manifest's follows the tails.
         assert!(
-            (shown - expected).abs() < 0.01,
+            (shown - expected).abs() < 0.0005,
             "{name}: the page says {shown}, the manifest {expected}"
         );
         let alternative = visit.chrome.text(&format!(
