@@ -5,19 +5,11 @@
 //! one way: the page knows the engine's messages, the engine knows the mathematics, and the
 //! mathematics knows nothing: no file, no clock, no DOM, no thread, no global random state.
 
-pub mod balance;
-pub mod density;
-pub mod divergence;
-pub mod experiment;
-pub mod exploration;
-pub mod mixture;
-pub mod noise;
-pub mod policy;
-pub mod rollout;
+pub use gflownet_tour_core::{
+    balance, density, divergence, experiment, exploration, message, mixture, network, noise,
+    policy, rollout, sampler, simd, trainer, weights,
+};
 
-pub mod message;
 pub mod page;
-pub mod weights;
-
 #[cfg(not(target_arch = "wasm32"))]
 pub mod train;

@@ -261,6 +261,33 @@ fn a_gpu_that_is_not_there_is_refused() {
     assert_eq!(files(folder.path()), before);
 }
 
+#[test]
+fn the_fused_trainer_does_not_run_on_a_gpu() {
+    check_refused(
+        &["--trainer", "fused", "--device", "wgpu"],
+        "--trainer fused runs on the CPU",
+    );
+}
+
+#[test]
+fn burn_trains_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--only", "easy_correct", "--iterations", "2"];
+    assert_success(&run(
+        folder.path(),
+        &[&arguments[..], &["--trainer", "burn"]].concat(),
+    ));
+    let burn = model_of(folder.path(), "easy_correct");
+    assert_success(&run(folder.path(), &arguments));
+    let fused = model_of(folder.path(), "easy_correct");
+    let pairs = burn
+        .forward
+        .parameters()
+        .iter()
+        .zip(fused.forward.parameters());
+    assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() < 1e-5));
+}
+
 /// A limit on the size of files stands in for a full disk: the weights no longer fit.
 #[cfg(target_os = "linux")]
 #[test]

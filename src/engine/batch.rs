@@ -1,13 +1,13 @@
 //! From trajectories to what a plot needs: a request checked, samples counted, the exact density
 //! beside them.
 
-use gflownet_tour::density::{Tails, TerminalDensity};
-use gflownet_tour::divergence;
-use gflownet_tour::experiment::Experiment;
-use gflownet_tour::message::SampleRequest;
-use gflownet_tour::mixture::Mixture;
-use gflownet_tour::policy::Policy;
-use gflownet_tour::rollout::{Rollout, Trajectories};
+use gflownet_tour_core::density::{Tails, TerminalDensity};
+use gflownet_tour_core::divergence;
+use gflownet_tour_core::experiment::Experiment;
+use gflownet_tour_core::message::SampleRequest;
+use gflownet_tour_core::mixture::Mixture;
+use gflownet_tour_core::policy::Policy;
+use gflownet_tour_core::rollout::{Rollout, Trajectories};
 
 /// The sigma scales that a batch can have.
 pub const SIGMA_SCALES: std::ops::RangeInclusive<f64> = 0.02..=5.0;
@@ -223,7 +223,7 @@ impl ExactCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gflownet_tour::message::DeviceChoice;
+    use gflownet_tour_core::message::DeviceChoice;
 
     fn request() -> SampleRequest {
         SampleRequest {

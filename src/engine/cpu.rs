@@ -1,8 +1,8 @@
 //! The CPU kernel: whole trajectories, a block of states at a time.
 
-use gflownet_tour::noise::Noise;
-use gflownet_tour::policy::{LANES, Policy};
-use gflownet_tour::rollout::{Rollout, Trajectories};
+use gflownet_tour_core::noise::Noise;
+use gflownet_tour_core::policy::{LANES, Policy};
+use gflownet_tour_core::rollout::{Rollout, Trajectories};
 
 /// The CPU twin of the GPU kernel.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ impl Kernel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gflownet_tour::noise::ThreefryRng;
+    use gflownet_tour_core::noise::ThreefryRng;
 
     #[test]
     fn the_kernel_draws_what_the_plain_formula_draws() {

@@ -12,9 +12,9 @@ use burn_wgpu::{RuntimeOptions, WgpuDevice, WgpuInitError, WgpuSetup, try_init_s
 use cubecl::client::Client;
 use cubecl::prelude::*;
 use cubecl::server::Handle;
-use gflownet_tour::noise::{CENTRAL, Noise, TAIL, ThreefryRng};
-use gflownet_tour::policy::{MAX_STD, MIN_STD, Policy};
-use gflownet_tour::rollout::{Rollout, Trajectories};
+use gflownet_tour_core::noise::{CENTRAL, Noise, TAIL, ThreefryRng};
+use gflownet_tour_core::policy::{MAX_STD, MIN_STD, Policy};
+use gflownet_tour_core::rollout::{Rollout, Trajectories};
 use std::sync::{Arc, OnceLock};
 
 /// Threads in a workgroup. Every WebGPU device takes 256; 64 leaves a thread more registers and
@@ -180,7 +180,7 @@ impl Gpu {
     /// When the GPU fails or differs by more than [`SELF_TEST_TOLERANCE`], with the figures.
     pub async fn self_test(&self) -> Result<(), String> {
         let policy = Policy::<f32>::init(
-            gflownet_tour::experiment::HIDDEN,
+            gflownet_tour_core::experiment::HIDDEN,
             &mut ThreefryRng::new(1, 0),
         );
         let rollout = Rollout {
@@ -414,7 +414,7 @@ fn four_rounds(
     x0
 }
 
-/// [`gflownet_tour::noise::normal_from_bits`].
+/// [`gflownet_tour_core::noise::normal_from_bits`].
 #[cube]
 fn normal_from_bits(bits: u32) -> f32 {
     let x = (f32::cast_from(bits >> 9u32) + 0.5f32) * comptime!(1.0f32 / 4_194_304.0) - 1.0f32;

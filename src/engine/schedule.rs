@@ -5,7 +5,7 @@
 //! batch whose demo has asked anew is cut short as soon as it is worth showing. That is what lets
 //! a plot follow a slider that is dragged faster than whole batches can be drawn.
 
-use gflownet_tour::message::SampleRequest;
+use gflownet_tour_core::message::SampleRequest;
 use std::collections::VecDeque;
 
 /// Trajectories that make a histogram worth showing when a newer request already waits.
@@ -142,7 +142,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gflownet_tour::message::DeviceChoice;
+    use gflownet_tour_core::message::DeviceChoice;
 
     fn request(demo: u32, id: u32) -> SampleRequest {
         SampleRequest {

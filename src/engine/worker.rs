@@ -9,13 +9,13 @@ use crate::cpu::Kernel;
 use crate::gpu::{Gpu, GpuPolicy};
 use crate::schedule::{Next, Pace, Schedule};
 use crate::scope;
-use gflownet_tour::experiment::{Experiment, HIDDEN};
-use gflownet_tour::message::{
+use gflownet_tour_core::experiment::{Experiment, HIDDEN};
+use gflownet_tour_core::message::{
     self, BatchResult, DeviceChoice, DeviceUsed, FromEngine, GpuStatus, PLACEHOLDER_STD, ToEngine,
 };
-use gflownet_tour::policy::Policy;
-use gflownet_tour::rollout::Trajectories;
-use gflownet_tour::weights;
+use gflownet_tour_core::policy::Policy;
+use gflownet_tour_core::rollout::Trajectories;
+use gflownet_tour_core::weights;
 use js_sys::Uint8Array;
 use std::cell::RefCell;
 use std::collections::HashMap;

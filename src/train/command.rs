@@ -2,8 +2,9 @@
 
 use super::output::{OutputError, Staging};
 use super::report::{self, Scored};
-use super::{Progress, TrainError, Trained, figure, onnx, train};
+use super::{TrainError, Trained, figure, onnx, train, train_with_burn};
 use crate::experiment::{DEFAULT_SEED, EXPERIMENTS, Experiment};
+use crate::trainer::Progress;
 use crate::weights::manifest::{self, Manifest, ModelEntry, Recipe};
 use crate::weights::{self, WeightsError};
 use burn::tensor::Device;
@@ -46,6 +47,10 @@ struct Args {
     /// Where to train
     #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
     device: DeviceName,
+    /// What trains: `fused` on the CPU, or `burn`, its oracle. Left out: `burn` with --device wgpu,
+    /// else `fused`
+    #[arg(long, value_enum)]
+    trainer: Option<TrainerName>,
     /// What to write beside the manifest; `onnx` adds the forward policy as NAME.onnx
     #[arg(long, value_enum, default_value_t = Format::Safetensors)]
     format: Format,
@@ -53,10 +58,24 @@ struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum DeviceName {
-    /// burn's flex backend, one thread a run
+    /// One thread a run
     Cpu,
     /// A GPU by wgpu, one run after the other
     Wgpu,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TrainerName {
+    /// Our own step in vector code
+    Fused,
+    /// burn's modules, autodiff and Adam
+    Burn,
+}
+
+/// What trains the runs.
+enum Runner {
+    Fused,
+    Burn(Device),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -75,6 +94,10 @@ enum CommandError {
     Zero { argument: &'static str },
     #[error("--seed {seed} leaves no room for {seeds} seeds below 2^64; give a smaller one")]
     SeedTooLarge { seed: u64, seeds: u64 },
+    #[error(
+        "--trainer fused runs on the CPU: leave out --device wgpu, or give --trainer burn with it"
+    )]
+    FusedOnGpu,
     #[error("there is no GPU for --device wgpu ({why}); train with --device cpu")]
     NoGpu { why: String },
     #[error(
@@ -140,7 +163,7 @@ fn run(args: &Args) -> Result<(), CommandError> {
         return Ok(());
     }
     let experiments = chosen(args)?;
-    let device = device(args.device)?;
+    let runner = runner(args)?;
     let mut staging = Staging::open(&args.out)?;
     // Only a part is trained: the rest of the manifest has to be known, and had better be sound
     // before minutes are spent.
@@ -152,7 +175,7 @@ fn run(args: &Args) -> Result<(), CommandError> {
     let interrupted: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
     ctrlc::set_handler(|| interrupted.store(true, Ordering::Relaxed))?;
 
-    let runs = train_all(args, &experiments, &device, interrupted)?;
+    let runs = train_all(args, &experiments, &runner, interrupted)?;
     let mut entries = Vec::new();
     for (experiment, scored) in experiments.iter().zip(runs) {
         entries.push(stage(args, experiment, &scored, &mut staging)?);
@@ -201,11 +224,14 @@ fn chosen(args: &Args) -> Result<Vec<Experiment>, CommandError> {
     Ok(experiments.map(iterations).collect())
 }
 
-fn device(name: DeviceName) -> Result<Device, CommandError> {
-    match name {
-        DeviceName::Cpu => Ok(Device::flex()),
-        DeviceName::Wgpu => Device::wgpu_options()
+fn runner(args: &Args) -> Result<Runner, CommandError> {
+    match (args.trainer, args.device) {
+        (None | Some(TrainerName::Fused), DeviceName::Cpu) => Ok(Runner::Fused),
+        (Some(TrainerName::Burn), DeviceName::Cpu) => Ok(Runner::Burn(Device::flex())),
+        (Some(TrainerName::Fused), DeviceName::Wgpu) => Err(CommandError::FusedOnGpu),
+        (None | Some(TrainerName::Burn), DeviceName::Wgpu) => Device::wgpu_options()
             .init()
+            .map(Runner::Burn)
             .map_err(|error| CommandError::NoGpu {
                 // One line, whatever the drivers say.
                 why: error.to_string().replace('\n', " "),
@@ -231,7 +257,7 @@ fn existing_manifest(out: &Path) -> Result<Option<Manifest>, CommandError> {
 fn train_all(
     args: &Args,
     experiments: &[Experiment],
-    device: &Device,
+    runner: &Runner,
     interrupted: &AtomicBool,
 ) -> Result<Vec<Vec<Scored>>, CommandError> {
     let mut jobs: Vec<(usize, u64)> = (0..experiments.len())
@@ -259,7 +285,7 @@ fn train_all(
                     let bar = bars.add(progress_bar(experiment, seed));
                     let stop =
                         || interrupted.load(Ordering::Relaxed) || failed.load(Ordering::Relaxed);
-                    let outcome = train_one(experiment, seed, device, &bar, stop);
+                    let outcome = train_one(experiment, seed, runner, &bar, stop);
                     bars.remove(&bar);
                     if outcome.is_err() {
                         failed.store(true, Ordering::Relaxed);
@@ -307,30 +333,30 @@ fn progress_bar(experiment: &Experiment, seed: u64) -> ProgressBar {
 fn train_one(
     experiment: &Experiment,
     seed: u64,
-    device: &Device,
+    runner: &Runner,
     bar: &ProgressBar,
     stop: impl Fn() -> bool,
 ) -> Result<Trained, TrainError> {
     /// Iterations between two looks at the bar: text costs time as well.
     const REFRESH: usize = 25;
-    train(
-        &Recipe::of(experiment),
-        seed,
-        device,
-        |progress: &Progress| {
-            if progress.iteration.is_multiple_of(REFRESH) {
-                bar.set_position(progress.iteration as u64);
-                bar.set_message(format!(
-                    "loss {:.4}, log Z {:.3}",
-                    progress.loss, progress.log_z
-                ));
-            }
-            match stop() {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        },
-    )
+    let watch = |progress: &Progress| {
+        if progress.iteration.is_multiple_of(REFRESH) {
+            bar.set_position(progress.iteration as u64);
+            bar.set_message(format!(
+                "loss {:.4}, log Z {:.3}",
+                progress.loss, progress.log_z
+            ));
+        }
+        match stop() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    };
+    let recipe = Recipe::of(experiment);
+    match runner {
+        Runner::Fused => train(&recipe, seed, watch),
+        Runner::Burn(device) => train_with_burn(&recipe, seed, device, watch),
+    }
 }
 
 fn artifact<E: ToString>(what: &'static str, model: &str) -> impl FnOnce(E) -> CommandError {

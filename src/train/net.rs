@@ -1,5 +1,5 @@
 //! The policies and the trajectory-balance loss as burn modules: what autodiff differentiates,
-//! and the oracle of any faster training step.
+//! and the oracle of [`crate::trainer`].
 
 use crate::balance::BackwardLoop;
 use crate::mixture::Mixture;

@@ -1,10 +1,11 @@
 //! What a run says of itself: manifest entries, the weights' metadata, and tables.
 
-use super::{Progress, Trained};
+use super::Trained;
 use crate::density::TerminalDensity;
 use crate::divergence::{self, Metrics};
 use crate::experiment::EXPERIMENTS;
 use crate::mixture::Mixture;
+use crate::trainer::Progress;
 use crate::weights::manifest::{CurvePoint, FORMAT, Manifest, ModelEntry, Recipe, SeedResult};
 use crate::weights::{self, Model};
 use std::collections::BTreeMap;

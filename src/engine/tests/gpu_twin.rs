@@ -3,9 +3,9 @@
 //! they were skipped.
 
 use cubecl::future::block_on;
-use gflownet_tour::noise::ThreefryRng;
-use gflownet_tour::policy::Policy;
-use gflownet_tour::rollout::Rollout;
+use gflownet_tour_core::noise::ThreefryRng;
+use gflownet_tour_core::policy::Policy;
+use gflownet_tour_core::rollout::Rollout;
 use gflownet_tour_engine::cpu::Kernel;
 use gflownet_tour_engine::gpu::Gpu;
 use std::io::Write;

@@ -1,9 +1,9 @@
 //! A million samples of the CPU kernel against the exact density.
 
-use gflownet_tour::density::TerminalDensity;
-use gflownet_tour::noise::ThreefryRng;
-use gflownet_tour::policy::Policy;
-use gflownet_tour::rollout::Rollout;
+use gflownet_tour_core::density::TerminalDensity;
+use gflownet_tour_core::noise::ThreefryRng;
+use gflownet_tour_core::policy::Policy;
+use gflownet_tour_core::rollout::Rollout;
 use gflownet_tour_engine::cpu::Kernel;
 
 /// Pearson's chi-squared over the cells that expect at least 20 samples, in standard deviations

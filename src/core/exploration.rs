@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// An addition to the sampling standard deviation, as a function of training progress.
 ///
 /// ```
-/// use gflownet_tour::exploration::Exploration;
+/// use gflownet_tour_core::exploration::Exploration;
 /// let schedule = Exploration::Linear { from_std: 2.0, to_std: 0.0 };
 /// assert_eq!(schedule.extra_std(0, 101), 2.0);
 /// assert_eq!(schedule.extra_std(50, 101), 1.0);

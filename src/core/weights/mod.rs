@@ -33,7 +33,7 @@ pub struct Model {
 /// What can be wrong with a weights file or a manifest.
 ///
 /// ```
-/// use gflownet_tour::weights::{WeightsError, parse};
+/// use gflownet_tour_core::weights::{WeightsError, parse};
 /// let error = parse("four_mode.safetensors", b"<!doctype html>").unwrap_err();
 /// assert!(matches!(error, WeightsError::NotSafetensors { .. }));
 /// assert!(error.to_string().starts_with("four_mode.safetensors is not a safetensors file"));

@@ -1,0 +1,24 @@
+//! Continuous GFlowNets on one-dimensional mixtures: the mathematics, the experiments, and the
+//! formats of weights and messages.
+//!
+//! Nothing here knows a file, a clock, a DOM, a thread or global random state. The crate
+//! `gflownet-tour` hands all of it on; it is a crate of its own so that the page, the engine and
+//! the trainer build without each other.
+
+pub mod balance;
+pub mod density;
+pub mod divergence;
+pub mod experiment;
+pub mod exploration;
+pub mod mixture;
+pub mod network;
+pub mod noise;
+pub mod policy;
+pub mod rollout;
+pub mod sampler;
+pub mod simd;
+pub mod table;
+pub mod trainer;
+
+pub mod message;
+pub mod weights;

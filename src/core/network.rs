@@ -1,0 +1,281 @@
+//! The policy network in vector code: many states at once, in the machine's widest vectors.
+//!
+//! Activations are row-major, one row a state, and neurons lie in the lanes. All the work is one
+//! kind of loop: a few rows times a few vectors of columns, held in registers while a matrix goes
+//! by ([`tile`]). The forward pass, the backward pass and the gradient of the weights differ in
+//! what they feed it. Widths are padded with zeros to whole cache lines: a padded neuron has the
+//! value 0 and stays there, in training too.
+
+use crate::policy::{MAX_STD, MIN_STD, Policy};
+use crate::simd::{self, Aligned, LINE, mul_add};
+use pulp::Simd;
+
+/// Rows that a tile takes at once: numbers of rows are multiples of it.
+pub(crate) const ROW_TILE: usize = 4;
+
+/// Vectors of columns that a tile takes at once: with [`ROW_TILE`] rows, eight accumulators fill
+/// the sixteen registers of AVX2 and what browsers make of simd128; AVX-512 has twice as many.
+const fn column_tile<S: Simd>() -> usize {
+    if S::F32_LANES >= LINE { 4 } else { 2 }
+}
+
+/// Where the parts of a network lie in its buffer, in units of floats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// Neurons in each hidden layer.
+    pub hidden: usize,
+    /// The same, rounded up to whole cache lines.
+    pub width: usize,
+}
+
+impl Layout {
+    pub fn new(hidden: usize) -> Self {
+        Layout {
+            hidden,
+            width: hidden.next_multiple_of(LINE),
+        }
+    }
+
+    /// Vectors in a row.
+    #[inline(always)]
+    pub fn vectors<S: Simd>(self) -> usize {
+        self.width / S::F32_LANES
+    }
+
+    /// Floats in a network's buffer: W0 by input (x, t), b0, W1 [out, in], b1, W2 by output
+    /// (mean, raw), and a line for b2.
+    pub fn len(self) -> usize {
+        self.width * (self.width + 6) + LINE
+    }
+
+    /// The place of every parameter of a [`Policy`], in its storage order.
+    pub fn places(self) -> impl Iterator<Item = usize> {
+        let Layout { hidden, width } = self;
+        let w1 = 3 * width;
+        let b1 = w1 + width * width;
+        let inputs = (0..hidden).flat_map(move |i| [i, width + i]);
+        let b0 = (0..hidden).map(move |i| 2 * width + i);
+        let square = (0..hidden).flat_map(move |j| (0..hidden).map(move |k| w1 + j * width + k));
+        let rest = (0..3).flat_map(move |part| (0..hidden).map(move |i| b1 + part * width + i));
+        let b2 = [b1 + 3 * width, b1 + 3 * width + 1];
+        inputs.chain(b0).chain(square).chain(rest).chain(b2)
+    }
+
+    /// The parts of a buffer: W0's column for x, its column for t, b0, W1, b1, W2's row for the
+    /// mean, its row for the raw number, b2.
+    #[inline(always)]
+    pub fn parts<T>(self, buffer: &[T], lanes: usize) -> [&[T]; 8] {
+        let n = self.width / lanes;
+        let mut rest = buffer;
+        [n, n, n, n * self.width, n, n, n, LINE / lanes].map(|len| {
+            let (part, tail) = rest.split_at(len);
+            rest = tail;
+            part
+        })
+    }
+
+    /// The same parts, to write to.
+    #[inline(always)]
+    pub fn parts_mut<T>(self, buffer: &mut [T], lanes: usize) -> [&mut [T]; 8] {
+        let n = self.width / lanes;
+        let mut rest = buffer;
+        [n, n, n, n * self.width, n, n, n, LINE / lanes].map(|len| {
+            let (part, tail) = std::mem::take(&mut rest).split_at_mut(len);
+            rest = tail;
+            part
+        })
+    }
+}
+
+/// A policy's parameters, laid out for vector code.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Network {
+    pub(crate) layout: Layout,
+    pub(crate) parameters: Aligned,
+    /// W1 as [in, out].
+    pub(crate) transposed: Aligned,
+}
+
+impl Network {
+    /// The network of a policy.
+    pub fn new(policy: &Policy<f32>) -> Network {
+        let layout = Layout::new(policy.hidden());
+        let mut parameters = Aligned::zeros(layout.len());
+        let floats = parameters.floats_mut();
+        for (place, &value) in layout.places().zip(policy.parameters()) {
+            floats[place] = value;
+        }
+        let mut network = Network {
+            layout,
+            parameters,
+            transposed: Aligned::zeros(layout.width * layout.width),
+        };
+        network.transpose();
+        network
+    }
+
+    /// The policy as it is now.
+    pub fn to_policy(&self) -> Policy<f32> {
+        let floats = self.parameters.floats();
+        let parameters = self.layout.places().map(|place| floats[place]).collect();
+        match Policy::new(self.layout.hidden, parameters) {
+            Some(policy) => policy,
+            None => unreachable!("the layout has a place for every parameter"),
+        }
+    }
+
+    /// Brings the transposed W1 up to date.
+    pub(crate) fn transpose(&mut self) {
+        const BLOCK: usize = 8;
+        let width = self.layout.width;
+        let from = self.layout.parts(self.parameters.floats(), 1)[3];
+        let to = self.transposed.floats_mut();
+        for j in (0..width).step_by(BLOCK) {
+            for k in (0..width).step_by(BLOCK) {
+                for jj in j..j + BLOCK {
+                    for kk in k..k + BLOCK {
+                        to[kk * width + jj] = from[jj * width + kk];
+                    }
+                }
+            }
+        }
+    }
+
+    /// Means and raw numbers in the states (x[row], t). `first` and `second` take the activations
+    /// of the hidden layers, rows of the padded width.
+    ///
+    /// The number of rows is a multiple of [`ROW_TILE`]; `mean` and `raw` have as many.
+    #[inline(always)]
+    pub(crate) fn forward<S: Simd>(
+        &self,
+        simd: S,
+        (x, t): (&[f32], f32),
+        first: &mut [S::f32s],
+        second: Option<&mut [S::f32s]>,
+        mean: &mut [f32],
+        raw: &mut [f32],
+    ) {
+        let layout = self.layout;
+        let n = layout.vectors::<S>();
+        let [from_x, from_t, b0, ..] = layout.parts(self.parameters.vectors::<S>(), S::F32_LANES);
+        let t = simd.splat_f32s(t);
+        for v in 0..n {
+            let (slope, offset) = (from_x[v], mul_add(simd, from_t[v], t, b0[v]));
+            for (row, &x) in first.chunks_exact_mut(n).zip(x) {
+                row[v] = simd::elu(simd, mul_add(simd, slope, simd.splat_f32s(x), offset));
+            }
+        }
+        if column_tile::<S>() == 4 {
+            self.outputs::<S, 4>(simd, first, second, mean, raw);
+        } else {
+            self.outputs::<S, 2>(simd, first, second, mean, raw);
+        }
+    }
+
+    /// The second hidden layer and the outputs, from the first.
+    #[inline(always)]
+    fn outputs<S: Simd, const V: usize>(
+        &self,
+        simd: S,
+        first: &[S::f32s],
+        mut second: Option<&mut [S::f32s]>,
+        mean: &mut [f32],
+        raw: &mut [f32],
+    ) {
+        const M: usize = ROW_TILE;
+        let width = self.layout.width;
+        let n = self.layout.vectors::<S>();
+        let parts = self
+            .layout
+            .parts(self.parameters.vectors::<S>(), S::F32_LANES);
+        let [_, _, _, _, b1, to_mean, to_raw, _] = parts;
+        let b2 = self.layout.parts(self.parameters.floats(), 1)[7];
+        let matrix = self.transposed.vectors::<S>();
+        let first: &[f32] = bytemuck::cast_slice(first);
+        let rows = mean.len().min(raw.len());
+        for (index, a) in first.chunks_exact(M * width).enumerate().take(rows / M) {
+            let row = index * M;
+            let mut sums = [[simd.splat_f32s(0.0); 2]; M];
+            let mut v = 0;
+            while v + V <= n {
+                let mut init = [[b1[v]; V]; M];
+                for init in &mut init {
+                    init.copy_from_slice(&b1[v..v + V]);
+                }
+                let mut neurons = tile::<S, M, V>(simd, a, width, matrix, n, v, init);
+                for m in 0..M {
+                    for i in 0..V {
+                        let neuron = simd::elu(simd, neurons[m][i]);
+                        sums[m][0] = mul_add(simd, neuron, to_mean[v + i], sums[m][0]);
+                        sums[m][1] = mul_add(simd, neuron, to_raw[v + i], sums[m][1]);
+                        neurons[m][i] = neuron;
+                    }
+                }
+                if let Some(second) = &mut second {
+                    for m in 0..M {
+                        for i in 0..V {
+                            second[(row + m) * n + v + i] = neurons[m][i];
+                        }
+                    }
+                }
+                v += V;
+            }
+            while v < n {
+                let neurons = tile::<S, M, 1>(simd, a, width, matrix, n, v, [[b1[v]]; M]);
+                for m in 0..M {
+                    let neuron = simd::elu(simd, neurons[m][0]);
+                    sums[m][0] = mul_add(simd, neuron, to_mean[v], sums[m][0]);
+                    sums[m][1] = mul_add(simd, neuron, to_raw[v], sums[m][1]);
+                    if let Some(second) = &mut second {
+                        second[(row + m) * n + v] = neuron;
+                    }
+                }
+                v += 1;
+            }
+            for m in 0..M {
+                mean[row + m] = simd.reduce_sum_f32s(sums[m][0]) + b2[0];
+                raw[row + m] = simd.reduce_sum_f32s(sums[m][1]) + b2[1];
+            }
+        }
+    }
+}
+
+/// M rows of `a` ([rows, depth]) times V vectors of columns of `b` ([depth, n] vectors), from
+/// column vector `v` on, added to `init`.
+#[inline(always)]
+pub(crate) fn tile<S: Simd, const M: usize, const V: usize>(
+    simd: S,
+    a: &[f32],
+    depth: usize,
+    b: &[S::f32s],
+    n: usize,
+    v: usize,
+    init: [[S::f32s; V]; M],
+) -> [[S::f32s; V]; M] {
+    let mut rows = [a; M];
+    for m in 0..M {
+        rows[m] = &a[m * depth..(m + 1) * depth];
+    }
+    let mut sums = init;
+    for (k, b) in (0..depth).zip(b.chunks_exact(n)) {
+        let b = &b[v..v + V];
+        for m in 0..M {
+            let a = simd.splat_f32s(rows[m][k]);
+            for i in 0..V {
+                sums[m][i] = mul_add(simd, a, b[i], sums[m][i]);
+            }
+        }
+    }
+    sums
+}
+
+/// A standard deviation from its raw number.
+#[inline(always)]
+pub(crate) fn std<S: Simd>(simd: S, raw: S::f32s) -> S::f32s {
+    mul_add(
+        simd,
+        simd::sigmoid(simd, raw),
+        simd.splat_f32s((MAX_STD - MIN_STD) as f32),
+        simd.splat_f32s(MIN_STD as f32),
+    )
+}

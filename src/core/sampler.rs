@@ -1,0 +1,343 @@
+//! The CPU sampler: whole trajectories, a block of states at a time, in vector code. The laws of
+//! the steps come from the network, or from a [`Table`] of it, which is some four times as fast.
+
+use crate::network::{self, Network};
+use crate::noise::Noise;
+use crate::policy::Policy;
+use crate::rollout::{Rollout, Trajectories};
+use crate::simd::{self, ABREAST, Aligned, Level, mul_add};
+use crate::table::{self, Table};
+use pulp::{Simd, WithSimd};
+
+/// Trajectories that are walked side by side: a few vectors of any width, and activations that
+/// stay in the first cache.
+pub const BLOCK: usize = 32;
+
+/// Up to [`BLOCK`] neighbouring trajectories of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Block<'a> {
+    /// The number of the first one within the batch.
+    pub first: usize,
+    /// How many there are; the rest of each row means nothing.
+    pub len: usize,
+    /// x_0, ..., x_N: a row of states each.
+    pub states: &'a [[f32; BLOCK]],
+}
+
+impl Block<'_> {
+    /// The terminal states x_N.
+    pub fn terminals(&self) -> &[f32] {
+        self.states
+            .last()
+            .map_or(&[], |terminals| &terminals[..self.len])
+    }
+}
+
+/// Draws trajectories from a policy.
+#[derive(Clone, Debug)]
+pub struct Sampler {
+    network: Network,
+    level: Level,
+    table: Option<Table>,
+}
+
+impl Sampler {
+    /// A sampler of `policy` that uses the widest vectors of the machine.
+    pub fn new(policy: &Policy<f32>) -> Sampler {
+        Sampler::at(Level::best(), policy)
+    }
+
+    /// A sampler of `policy` that uses these vectors.
+    pub fn at(level: Level, policy: &Policy<f32>) -> Sampler {
+        Sampler {
+            network: Network::new(policy),
+            level,
+            table: None,
+        }
+    }
+
+    /// The same sampler with its policy tabulated for trajectories of `steps` steps from `start`.
+    /// It is used for rollouts that are no longer than that.
+    #[must_use]
+    pub fn tabulated(self, start: f64, steps: usize) -> Sampler {
+        Sampler {
+            table: Some(Table::of(&self.network, self.level, start, steps)),
+            ..self
+        }
+    }
+
+    /// The table, where there is one.
+    pub fn table(&self) -> Option<&Table> {
+        self.table.as_ref()
+    }
+
+    /// Draws `count` trajectories, which `sink` takes block by block: what [`Rollout::draw`]
+    /// gives, to rounding. The first step, which all take from the same state, is evaluated once.
+    pub fn draw_blocks(&self, rollout: &Rollout, count: usize, sink: &mut dyn FnMut(Block<'_>)) {
+        let covers = |table: &&Table| table.steps() >= rollout.steps;
+        let table = self.table.as_ref().filter(covers);
+        draw(&self.network, table, self.level, rollout, count, sink);
+    }
+
+    /// Draws `count` trajectories: what [`Rollout::draw`] gives, to rounding.
+    pub fn draw(&self, rollout: &Rollout, count: usize) -> Trajectories<f32> {
+        let row = rollout.steps + 1;
+        let mut states = vec![0.0; count * row];
+        self.draw_blocks(rollout, count, &mut |block| {
+            let rows = states[block.first * row..][..block.len * row].chunks_exact_mut(row);
+            for (i, trajectory) in rows.enumerate() {
+                for (state, states) in trajectory.iter_mut().zip(block.states) {
+                    *state = states[i];
+                }
+            }
+        });
+        Trajectories {
+            steps: rollout.steps,
+            states,
+        }
+    }
+}
+
+/// Draws from a network, or from a table of it that is long enough.
+pub(crate) fn draw(
+    network: &Network,
+    table: Option<&Table>,
+    level: Level,
+    rollout: &Rollout,
+    count: usize,
+    sink: &mut dyn FnMut(Block<'_>),
+) {
+    level.dispatch(Draw {
+        network,
+        table,
+        rollout,
+        count,
+        sink,
+    });
+}
+
+struct Draw<'a> {
+    network: &'a Network,
+    table: Option<&'a Table>,
+    rollout: &'a Rollout,
+    count: usize,
+    sink: &'a mut dyn FnMut(Block<'_>),
+}
+
+impl WithSimd for Draw<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Draw {
+            network,
+            table,
+            rollout,
+            count,
+            sink,
+        } = self;
+        let steps = rollout.steps;
+        let start = rollout.start as f32;
+        let scale = simd.splat_f32s(rollout.sigma_scale as f32);
+        let extra = simd.splat_f32s(rollout.extra_std as f32);
+        let mut walk = Walk::<S, BLOCK>::new(simd, rollout);
+        let mut first_layer = Aligned::zeros(BLOCK * network.layout.width);
+        let [mut mean, mut std] = [Aligned::zeros(BLOCK), Aligned::zeros(BLOCK)];
+        let mut missing = Vec::with_capacity(BLOCK);
+        let mut states = vec![[start; BLOCK]; steps + 1];
+        // The law of the first step, in every lane.
+        evaluate(
+            simd,
+            network,
+            (&states[0], 0),
+            &mut first_layer,
+            &mut mean,
+            &mut std,
+        );
+        let first_law = (mean.vectors::<S>()[0], std.vectors::<S>()[0]);
+
+        for first in (0..count).step_by(BLOCK) {
+            let len = BLOCK.min(count - first);
+            // A short last block needs no more rows than it has.
+            let rows = len
+                .next_multiple_of(S::F32_LANES.max(network::ROW_TILE))
+                .min(BLOCK);
+            for step in 0..steps {
+                let z = walk.normals(simd, first as u32, step as u32, step + 1 == steps);
+                let (before, after) = states.split_at_mut(step + 1);
+                let (before, after) = (&before[step][..rows], &mut after[0]);
+                match table {
+                    _ if step == 0 => {}
+                    None => evaluate(
+                        simd,
+                        network,
+                        (before, step),
+                        &mut first_layer,
+                        &mut mean,
+                        &mut std,
+                    ),
+                    Some(table) => {
+                        let states = (before, step);
+                        table.laws(simd, states, &mut mean, &mut std, &mut missing);
+                        if !missing.is_empty() {
+                            table::ask_network(
+                                simd,
+                                network,
+                                states,
+                                &missing,
+                                &mut first_layer,
+                                mean.floats_mut(),
+                                std.floats_mut(),
+                            );
+                        }
+                    }
+                }
+                let (from, _) = S::as_simd_f32s(before);
+                let (to, _) = S::as_mut_simd_f32s(after);
+                for v in 0..rows / S::F32_LANES {
+                    let (mean, std) = if step == 0 {
+                        first_law
+                    } else {
+                        (mean.vectors::<S>()[v], std.vectors::<S>()[v])
+                    };
+                    let std = mul_add(simd, std, scale, extra);
+                    to[v] = mul_add(simd, std, z[v], simd.add_f32s(from[v], mean));
+                }
+            }
+            sink(Block {
+                first,
+                len,
+                states: &states,
+            });
+        }
+    }
+}
+
+/// Means and standard deviations in the states (x, t) by the network.
+#[inline(always)]
+fn evaluate<S: Simd>(
+    simd: S,
+    network: &Network,
+    (x, t): (&[f32], usize),
+    first_layer: &mut Aligned,
+    mean: &mut Aligned,
+    std: &mut Aligned,
+) {
+    network.forward(
+        simd,
+        (x, t as f32),
+        first_layer.vectors_mut::<S>(),
+        None,
+        &mut mean.floats_mut()[..x.len()],
+        &mut std.floats_mut()[..x.len()],
+    );
+    for std in &mut std.vectors_mut::<S>()[..x.len() / S::F32_LANES] {
+        *std = network::std(simd, *std);
+    }
+}
+
+/// The noise of a block's steps. One block of Threefry gives the words of two neighbouring steps.
+pub(crate) struct Walk<S: Simd, const N: usize> {
+    key: [u32; 2],
+    first: u32,
+    lanes: S::u32s,
+    words: [[S::u32s; N]; 2],
+    odd: [S::f32s; N],
+    even: [S::f32s; N],
+}
+
+impl<S: Simd, const N: usize> Walk<S, N> {
+    pub fn new(simd: S, rollout: &Rollout) -> Self {
+        let zeros = [simd.splat_f32s(0.0); N];
+        Walk {
+            key: Noise::new(rollout.seed).key(),
+            first: rollout.first,
+            lanes: simd::iota(simd),
+            words: [[simd.splat_u32s(0); N]; 2],
+            odd: zeros,
+            even: zeros,
+        }
+    }
+
+    /// The variates of N trajectories from number `first` of the batch on, in as many
+    /// vectors as they fill. Steps are asked for in order, up to the `last`.
+    #[inline(always)]
+    pub fn normals(&mut self, simd: S, first: u32, step: u32, last: bool) -> &[S::f32s; N] {
+        if step % 2 == 1 {
+            return &self.odd;
+        }
+        let first = self.first.wrapping_add(first);
+        let vectors = N / S::F32_LANES;
+        let mut first = simd.add_u32s(self.lanes, simd.splat_u32s(first));
+        let half = simd.splat_u32s(step / 2);
+        let width = simd.splat_u32s(S::U32_LANES as u32);
+        for v in (0..vectors).step_by(ABREAST) {
+            let mut counters = [[first, half]; ABREAST];
+            for counter in &mut counters {
+                counter[0] = first;
+                first = simd.add_u32s(first, width);
+            }
+            for (i, words) in simd::threefry2x32(simd, self.key, counters)
+                .iter()
+                .enumerate()
+            {
+                [self.words[0][v + i], self.words[1][v + i]] = *words;
+            }
+        }
+        simd::normals_from_bits(simd, &self.words[0][..vectors], &mut self.even[..vectors]);
+        if !last {
+            simd::normals_from_bits(simd, &self.words[1][..vectors], &mut self.odd[..vectors]);
+        }
+        &self.even
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::noise::ThreefryRng;
+
+    #[test]
+    fn the_sampler_draws_what_the_plain_formula_draws() {
+        for (hidden, steps, sigma_scale, extra_std, count, first) in [
+            (64, 5, 1.0, 0.0, 100, 0),
+            (64, 1, 0.02, 0.0, 1, 7),
+            (16, 20, 0.5, 0.3, 13, u32::MAX - 4),
+            (3, 8, 5.0, 2.0, 16, 1 << 20),
+            (100, 2, 1.0, 0.0, 33, 5),
+        ] {
+            let policy = Policy::<f64>::init(hidden, &mut ThreefryRng::new(hidden as u64, 0));
+            let rollout = Rollout {
+                start: 0.25,
+                steps,
+                sigma_scale,
+                extra_std,
+                seed: 99,
+                first,
+            };
+            let plain = rollout.draw(&policy, count);
+            for level in Level::all() {
+                let sampler = Sampler::at(level, &policy.cast());
+                let tabulated = sampler.clone().tabulated(0.25, steps);
+                for sampler in [sampler, tabulated] {
+                    let fast = sampler.draw(&rollout, count);
+                    assert_eq!(fast.states.len(), plain.states.len());
+                    for (a, b) in plain.states.iter().zip(&fast.states) {
+                        assert!(
+                            (a - f64::from(*b)).abs() < 1e-4 * a.abs().max(1.0),
+                            "{a} {b}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_network_gives_its_policy_back() {
+        for hidden in [1, 16, 50, 64] {
+            let policy = Policy::<f32>::init(hidden, &mut ThreefryRng::new(1, 0));
+            assert_eq!(Network::new(&policy).to_policy(), policy);
+        }
+    }
+}
