@@ -117,23 +117,20 @@ fn total_variation_on(grid: &Grid, density: &TerminalDensity, target: &Mixture) 
         last = Some((i, right));
     }
     edges.push(f64::INFINITY);
-    let masses = edges.windows(2).map(|w| {
-        let difference = density.mass_between(w[0], w[1]) - target.mass_between(w[0], w[1]);
-        difference.abs()
-    });
-    0.5 * masses.sum::<f64>()
+    let below: Vec<f64> = edges
+        .iter()
+        .map(|&x| density.mass_below(x) - target.mass_between(f64::NEG_INFINITY, x))
+        .collect();
+    0.5 * below.windows(2).map(|w| (w[1] - w[0]).abs()).sum::<f64>()
 }
 
 /// The model's mass in each basin of the target (split at the midpoints between neighbouring
 /// modes), from left to right.
 pub fn mode_mass(density: &TerminalDensity, target: &Mixture) -> Vec<f64> {
-    let mut edges = target.midpoints();
-    edges.insert(0, f64::NEG_INFINITY);
-    edges.push(f64::INFINITY);
-    edges
-        .windows(2)
-        .map(|w| density.mass_between(w[0], w[1]))
-        .collect()
+    let mut below = vec![0.0];
+    below.extend(target.midpoints().iter().map(|&x| density.mass_below(x)));
+    below.push(density.mass_below(f64::INFINITY));
+    below.windows(2).map(|w| w[1] - w[0]).collect()
 }
 
 impl Metrics {

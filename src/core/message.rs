@@ -19,6 +19,12 @@ pub enum ToEngine {
     Load { model: String },
     /// Run a batch. A request replaces an older one of the same `demo` that still waits or runs.
     Sample(SampleRequest),
+    /// Train the experiment called `model` anew, from `seed` and for its first `iterations`.
+    Train {
+        model: String,
+        seed: u64,
+        iterations: u32,
+    },
 }
 
 /// One batch of one demo.
@@ -52,17 +58,23 @@ pub struct SampleRequest {
 /// The reader's choice of engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeviceChoice {
-    /// WebGPU where it works, else the CPU.
+    /// WebGPU where it works, else the CPU with the tabulated policy.
     #[default]
     Auto,
+    /// The CPU, which evaluates the network at every step.
     Cpu,
+    /// The CPU, which looks the network's answers up in a table.
+    CpuTable,
     WebGpu,
 }
 
 /// Where a batch did run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeviceUsed {
+    /// The CPU by the network.
     Cpu,
+    /// The CPU by the network's table.
+    CpuTable,
     WebGpu,
 }
 
@@ -81,8 +93,23 @@ pub enum FromEngine {
     },
     /// A finished batch.
     Batch(BatchResult),
+    /// The end of a `Train`.
+    Trained(Result<TrainingResult, String>),
     /// A batch that could not be run, with the reason.
     Failed { demo: u32, id: u32, why: String },
+}
+
+/// What a training run gave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainingResult {
+    /// Time in the iterations, in milliseconds.
+    pub training_ms: f64,
+    /// The loss of the last batch, in nats².
+    pub loss: f32,
+    /// The learned log Z, in nats.
+    pub log_z: f32,
+    /// Exact total variation to the target, in [0, 1].
+    pub total_variation: f64,
 }
 
 /// What became of the GPU.
@@ -109,6 +136,8 @@ pub struct BatchResult {
     pub sampling_ms: f64,
     /// Time for the exact density and its metrics, in milliseconds.
     pub density_ms: f64,
+    /// Time that the model's table took when it was made, in milliseconds.
+    pub table_ms: f64,
     /// The histogram as a density: per bin, share of all samples over bin width. `bins` values.
     pub histogram: Vec<f32>,
     /// Per mode, the share of the samples nearest to it (split at the midpoints).

@@ -1,9 +1,10 @@
 //! The CPU sampler: whole trajectories, a block of states at a time, in vector code. The laws of
 //! the steps come from the network, or from a [`Table`] of it, which is some four times as fast.
 
+use crate::density::Laws;
 use crate::network::{self, Network};
 use crate::noise::Noise;
-use crate::policy::Policy;
+use crate::policy::{Gaussian, Policy};
 use crate::rollout::{Rollout, Trajectories};
 use crate::simd::{self, ABREAST, Aligned, Level, mul_add};
 use crate::table::{self, Table};
@@ -98,6 +99,111 @@ impl Sampler {
     }
 }
 
+/// The laws that the sampler draws from, in its own precision.
+impl Laws for Sampler {
+    fn laws(&self, x: &[f64], t: usize) -> Vec<Gaussian<f64>> {
+        let mut laws = Vec::with_capacity(x.len());
+        self.level.dispatch(Evaluate {
+            sampler: self,
+            x,
+            t,
+            laws: &mut laws,
+        });
+        laws
+    }
+}
+
+struct Evaluate<'a> {
+    sampler: &'a Sampler,
+    x: &'a [f64],
+    t: usize,
+    laws: &'a mut Vec<Gaussian<f64>>,
+}
+
+impl WithSimd for Evaluate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Sampler { network, table, .. } = self.sampler;
+        let in_table = |table: &&Table| (1..table.steps()).contains(&self.t);
+        let table = table.as_ref().filter(in_table);
+        let mut laws = LawsOfBlock::new(network);
+        for x in self.x.chunks(BLOCK) {
+            let mut states = [0.0; BLOCK];
+            for (state, &x) in states.iter_mut().zip(x) {
+                *state = x as f32;
+            }
+            let rows = x
+                .len()
+                .next_multiple_of(S::F32_LANES.max(network::ROW_TILE));
+            laws.find(simd, network, table, (&states[..rows.min(BLOCK)], self.t));
+            let found = laws.mean.floats().iter().zip(laws.std.floats());
+            self.laws
+                .extend(found.take(x.len()).map(|(&mean, &std)| Gaussian {
+                    mean: f64::from(mean),
+                    std: f64::from(std),
+                }));
+        }
+    }
+}
+
+/// Room for the laws of a block of states.
+struct LawsOfBlock {
+    mean: Aligned,
+    std: Aligned,
+    first_layer: Aligned,
+    missing: Vec<usize>,
+}
+
+impl LawsOfBlock {
+    fn new(network: &Network) -> Self {
+        LawsOfBlock {
+            mean: Aligned::zeros(BLOCK),
+            std: Aligned::zeros(BLOCK),
+            first_layer: Aligned::zeros(BLOCK * network.layout.width),
+            missing: Vec::with_capacity(BLOCK),
+        }
+    }
+
+    /// Means and standard deviations in the states (x, t), a number of whole vectors and tiles: by
+    /// the table where there is one, by the network where there is none or the table says so.
+    #[inline(always)]
+    fn find<S: Simd>(
+        &mut self,
+        simd: S,
+        network: &Network,
+        table: Option<&Table>,
+        (x, t): (&[f32], usize),
+    ) {
+        let LawsOfBlock {
+            mean,
+            std,
+            first_layer,
+            missing,
+        } = self;
+        if let Some(table) = table {
+            table.laws(simd, (x, t), mean, std, missing);
+            if !missing.is_empty() {
+                let (mean, std) = (mean.floats_mut(), std.floats_mut());
+                table::ask_network(simd, network, (x, t), missing, first_layer, mean, std);
+            }
+            return;
+        }
+        network.forward(
+            simd,
+            (x, t as f32),
+            first_layer.vectors_mut::<S>(),
+            None,
+            &mut mean.floats_mut()[..x.len()],
+            &mut std.floats_mut()[..x.len()],
+        );
+        for std in &mut std.vectors_mut::<S>()[..x.len() / S::F32_LANES] {
+            *std = network::std(simd, *std);
+        }
+    }
+}
+
 /// Draws from a network, or from a table of it that is long enough.
 pub(crate) fn draw(
     network: &Network,
@@ -141,20 +247,11 @@ impl WithSimd for Draw<'_> {
         let scale = simd.splat_f32s(rollout.sigma_scale as f32);
         let extra = simd.splat_f32s(rollout.extra_std as f32);
         let mut walk = Walk::<S, BLOCK>::new(simd, rollout);
-        let mut first_layer = Aligned::zeros(BLOCK * network.layout.width);
-        let [mut mean, mut std] = [Aligned::zeros(BLOCK), Aligned::zeros(BLOCK)];
-        let mut missing = Vec::with_capacity(BLOCK);
+        let mut laws = LawsOfBlock::new(network);
         let mut states = vec![[start; BLOCK]; steps + 1];
         // The law of the first step, in every lane.
-        evaluate(
-            simd,
-            network,
-            (&states[0], 0),
-            &mut first_layer,
-            &mut mean,
-            &mut std,
-        );
-        let first_law = (mean.vectors::<S>()[0], std.vectors::<S>()[0]);
+        laws.find(simd, network, None, (&states[0], 0));
+        let first_law = (laws.mean.vectors::<S>()[0], laws.std.vectors::<S>()[0]);
 
         for first in (0..count).step_by(BLOCK) {
             let len = BLOCK.min(count - first);
@@ -166,31 +263,8 @@ impl WithSimd for Draw<'_> {
                 let z = walk.normals(simd, first as u32, step as u32, step + 1 == steps);
                 let (before, after) = states.split_at_mut(step + 1);
                 let (before, after) = (&before[step][..rows], &mut after[0]);
-                match table {
-                    _ if step == 0 => {}
-                    None => evaluate(
-                        simd,
-                        network,
-                        (before, step),
-                        &mut first_layer,
-                        &mut mean,
-                        &mut std,
-                    ),
-                    Some(table) => {
-                        let states = (before, step);
-                        table.laws(simd, states, &mut mean, &mut std, &mut missing);
-                        if !missing.is_empty() {
-                            table::ask_network(
-                                simd,
-                                network,
-                                states,
-                                &missing,
-                                &mut first_layer,
-                                mean.floats_mut(),
-                                std.floats_mut(),
-                            );
-                        }
-                    }
+                if step > 0 {
+                    laws.find(simd, network, table, (before, step));
                 }
                 let (from, _) = S::as_simd_f32s(before);
                 let (to, _) = S::as_mut_simd_f32s(after);
@@ -198,7 +272,7 @@ impl WithSimd for Draw<'_> {
                     let (mean, std) = if step == 0 {
                         first_law
                     } else {
-                        (mean.vectors::<S>()[v], std.vectors::<S>()[v])
+                        (laws.mean.vectors::<S>()[v], laws.std.vectors::<S>()[v])
                     };
                     let std = mul_add(simd, std, scale, extra);
                     to[v] = mul_add(simd, std, z[v], simd.add_f32s(from[v], mean));
@@ -210,29 +284,6 @@ impl WithSimd for Draw<'_> {
                 states: &states,
             });
         }
-    }
-}
-
-/// Means and standard deviations in the states (x, t) by the network.
-#[inline(always)]
-fn evaluate<S: Simd>(
-    simd: S,
-    network: &Network,
-    (x, t): (&[f32], usize),
-    first_layer: &mut Aligned,
-    mean: &mut Aligned,
-    std: &mut Aligned,
-) {
-    network.forward(
-        simd,
-        (x, t as f32),
-        first_layer.vectors_mut::<S>(),
-        None,
-        &mut mean.floats_mut()[..x.len()],
-        &mut std.floats_mut()[..x.len()],
-    );
-    for std in &mut std.vectors_mut::<S>()[..x.len() / S::F32_LANES] {
-        *std = network::std(simd, *std);
     }
 }
 
@@ -329,6 +380,27 @@ mod tests {
                         );
                     }
                 }
+            }
+        }
+    }
+
+    /// At most 1e-5 of the density's maximum, which is what a reader could not see either.
+    #[test]
+    fn network_and_table_have_the_same_terminal_density() {
+        use crate::density::{Tails, TerminalDensity};
+        for (seed, scale) in [(0, 1.0), (1, 0.3), (2, 3.0)] {
+            let policy = Policy::<f32>::init(64, &mut ThreefryRng::new(seed, 0));
+            let network = Sampler::new(&policy);
+            let table = network.clone().tabulated(0.0, 5);
+            let of = |laws: &Sampler| TerminalDensity::with_tails(laws, 0.0, 5, scale, Tails::Bulk);
+            let (network, table) = (of(&network), of(&table));
+            let reach = 4.0 * network.std();
+            let range = (network.mean() - reach, network.mean() + reach);
+            let points = |d: &TerminalDensity| d.points(range.0, range.1, 401);
+            let (network, table) = (points(&network), points(&table));
+            let largest = network.iter().copied().fold(0.0, f64::max);
+            for (a, b) in network.iter().zip(&table) {
+                assert!((a - b).abs() < 1e-5 * largest, "{seed}: {a} {b}");
             }
         }
     }

@@ -1,13 +1,13 @@
 //! From trajectories to what a plot needs: a request checked, samples counted, the exact density
 //! beside them.
 
-use gflownet_tour_core::density::{Tails, TerminalDensity};
+use gflownet_tour_core::density::{Laws, Tails, TerminalDensity};
 use gflownet_tour_core::divergence;
 use gflownet_tour_core::experiment::Experiment;
 use gflownet_tour_core::message::SampleRequest;
 use gflownet_tour_core::mixture::Mixture;
-use gflownet_tour_core::policy::Policy;
 use gflownet_tour_core::rollout::{Rollout, Trajectories};
+use gflownet_tour_core::sampler::Block;
 
 /// The sigma scales that a batch can have.
 pub const SIGMA_SCALES: std::ops::RangeInclusive<f64> = 0.02..=5.0;
@@ -76,8 +76,11 @@ impl Plan {
 pub struct Tally {
     range: (f64, f64),
     bins: Vec<u32>,
-    midpoints: Vec<f64>,
-    modes: Vec<u32>,
+    midpoints: Vec<f32>,
+    /// Samples above each midpoint.
+    above: Vec<u32>,
+    /// Samples that are numbers: wild weights can overflow to NaN, which lies in no basin.
+    numbers: u32,
     paths_wanted: usize,
     paths: Vec<f32>,
     drawn: u32,
@@ -90,36 +93,58 @@ impl Tally {
         Tally {
             range: plan.request.range,
             bins: vec![0; plan.request.bins as usize],
-            modes: vec![0; midpoints.len() + 1],
-            midpoints,
+            above: vec![0; midpoints.len()],
+            midpoints: midpoints.iter().map(|&m| m as f32).collect(),
+            numbers: 0,
             paths_wanted: plan.request.paths as usize,
             paths: Vec::new(),
             drawn: 0,
         }
     }
 
+    /// Counts the next trajectories of the batch, block by block.
+    pub fn add_block(&mut self, block: &Block<'_>) {
+        self.count(block.terminals());
+        let width = block.states.len();
+        let missing = self.paths_wanted - self.paths.len() / width.max(1);
+        for i in 0..missing.min(block.len) {
+            self.paths
+                .extend(block.states.iter().map(|states| states[i]));
+        }
+    }
+
     /// Counts the next trajectories of the batch.
     pub fn add(&mut self, trajectories: &Trajectories<f32>) {
-        let (lo, hi) = self.range;
-        let per_unit = self.bins.len() as f64 / (hi - lo);
-        for x in trajectories.terminals().map(f64::from) {
-            // A negative bin must not be cast: it would land in bin 0.
-            let bin = ((x - lo) * per_unit).floor();
-            if bin >= 0.0
-                && let Some(bin) = self.bins.get_mut(bin as usize)
-            {
-                *bin += 1;
-            }
-            // Wild weights can overflow to NaN, which lies in no basin.
-            if !x.is_nan() {
-                self.modes[self.midpoints.partition_point(|&m| m < x)] += 1;
-            }
-        }
+        let terminals: Vec<f32> = trajectories.terminals().collect();
+        self.count(&terminals);
         let width = trajectories.steps + 1;
         let missing = self.paths_wanted * width - self.paths.len();
         let taken = missing.min(trajectories.states.len());
         self.paths.extend_from_slice(&trajectories.states[..taken]);
-        self.drawn += trajectories.count() as u32;
+    }
+
+    fn count(&mut self, terminals: &[f32]) {
+        let (lo, hi) = self.range;
+        let per_unit = (self.bins.len() as f64 / (hi - lo)) as f32;
+        let lo = lo as f32;
+        for &x in terminals {
+            let place = (x - lo) * per_unit;
+            // A negative place must not be cast: it would land in bin 0.
+            if place >= 0.0
+                && let Some(bin) = self.bins.get_mut(place as usize)
+            {
+                *bin += 1;
+            }
+        }
+        for (above, &midpoint) in self.above.iter_mut().zip(&self.midpoints) {
+            *above += terminals
+                .iter()
+                .map(|&x| u32::from(x > midpoint))
+                .sum::<u32>();
+        }
+        let numbers = terminals.iter().map(|x| u32::from(!x.is_nan()));
+        self.numbers += numbers.sum::<u32>();
+        self.drawn += terminals.len() as u32;
     }
 
     /// Trajectories counted so far.
@@ -141,7 +166,11 @@ impl Tally {
     /// Per mode, the share of the samples in its basin.
     pub fn mode_mass(&self) -> Vec<f64> {
         let all = f64::from(self.drawn.max(1));
-        self.modes.iter().map(|&n| f64::from(n) / all).collect()
+        let from = std::iter::once(&self.numbers).chain(&self.above);
+        let to = self.above.iter().chain(&[0]);
+        from.zip(to)
+            .map(|(from, to)| f64::from(from - to) / all)
+            .collect()
     }
 
     /// The first trajectories of the batch, row-major [paths, steps + 1].
@@ -163,7 +192,7 @@ pub struct Exact {
 
 impl Exact {
     /// The exact part of a batch under `policy`.
-    pub fn of(plan: &Plan, policy: &Policy<f64>) -> Self {
+    pub fn of(plan: &Plan, policy: &impl Laws) -> Self {
         let Plan {
             request,
             experiment,
@@ -178,14 +207,9 @@ impl Exact {
             Tails::Bulk,
         );
         let (lo, hi) = request.range;
-        let per_unit = f64::from(request.cells) / (hi - lo);
+        let density = terminal.averages(lo, hi, request.cells as usize);
         Exact {
-            density: terminal
-                .cells(lo, hi, request.cells as usize)
-                .mass
-                .iter()
-                .map(|mass| (mass * per_unit) as f32)
-                .collect(),
+            density: density.iter().map(|&density| density as f32).collect(),
             total_variation: divergence::total_variation(&terminal, &target),
             mode_mass: divergence::mode_mass(&terminal, &target),
         }
@@ -204,7 +228,7 @@ type Key = (&'static str, u64, (u64, u64), u32);
 impl ExactCache {
     /// The exact part of `plan` under `policy`, which must be the same at every call for the
     /// same experiment.
-    pub fn get(&mut self, plan: &Plan, policy: &Policy<f64>) -> &Exact {
+    pub fn get(&mut self, plan: &Plan, policy: &impl Laws) -> &Exact {
         let request = &plan.request;
         let key = (
             plan.experiment.name,
@@ -224,6 +248,8 @@ impl ExactCache {
 mod tests {
     use super::*;
     use gflownet_tour_core::message::DeviceChoice;
+    use gflownet_tour_core::policy::Policy;
+    use gflownet_tour_core::sampler::Sampler;
 
     fn request() -> SampleRequest {
         SampleRequest {
@@ -309,6 +335,18 @@ mod tests {
         }
         assert_eq!(tally.drawn(), 5);
         assert_eq!(tally.into_paths(), whole.states[..3 * 6]);
+
+        let mut tally = Tally::new(&plan);
+        let sampler = Sampler::new(&policy);
+        for first in 0..5 {
+            sampler.draw_blocks(&plan.rollout(first), 1, &mut |block| {
+                tally.add_block(&block)
+            });
+        }
+        assert_eq!(tally.drawn(), 5);
+        for (got, expected) in tally.into_paths().iter().zip(&whole.states[..3 * 6]) {
+            assert!((got - expected).abs() < 1e-5);
+        }
     }
 
     #[test]

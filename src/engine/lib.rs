@@ -1,4 +1,4 @@
-//! Where a batch of trajectories runs: the CPU kernel, the GPU kernel, the choice between them,
+//! Where a batch of trajectories runs: the CPU's sampler, the GPU kernel, the choice between them,
 //! and the browser worker around both.
 //!
 //! A crate of its own, because the kernel compiler below burn-wgpu registers itself when a WASM
@@ -6,7 +6,6 @@
 //! must not carry.
 
 pub mod batch;
-pub mod cpu;
 pub mod gpu;
 pub mod schedule;
 #[cfg(target_arch = "wasm32")]

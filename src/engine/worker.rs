@@ -5,19 +5,24 @@
 //! a browser.
 
 use crate::batch::{ExactCache, Plan, Tally};
-use crate::cpu::Kernel;
 use crate::gpu::{Gpu, GpuPolicy};
 use crate::schedule::{Next, Pace, Schedule};
 use crate::scope;
-use gflownet_tour_core::experiment::{Experiment, HIDDEN};
+use gflownet_tour_core::density::{Tails, TerminalDensity};
+use gflownet_tour_core::divergence;
+use gflownet_tour_core::experiment::{EXPERIMENTS, Experiment, HIDDEN};
 use gflownet_tour_core::message::{
     self, BatchResult, DeviceChoice, DeviceUsed, FromEngine, GpuStatus, PLACEHOLDER_STD, ToEngine,
+    TrainingResult,
 };
 use gflownet_tour_core::policy::Policy;
 use gflownet_tour_core::rollout::Trajectories;
+use gflownet_tour_core::sampler::Sampler;
+use gflownet_tour_core::trainer::Trainer;
 use gflownet_tour_core::weights;
+use gflownet_tour_core::weights::manifest::Recipe;
 use js_sys::Uint8Array;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
@@ -58,6 +63,7 @@ struct State {
     schedule: Schedule<Job>,
     drawing: bool,
     cpu_pace: Pace,
+    table_pace: Pace,
     gpu_pace: Pace,
 }
 
@@ -68,13 +74,26 @@ impl Default for State {
             models: HashMap::new(),
             placeholder: Rc::new(Model::new(
                 Policy::placeholder(HIDDEN, PLACEHOLDER_STD),
+                EXPERIMENTS[0].start,
+                EXPERIMENTS[0].steps,
                 None,
             )),
             gpu: None,
             schedule: Schedule::default(),
             drawing: false,
-            cpu_pace: Pace::new(2_048),
+            cpu_pace: Pace::new(8_192),
+            table_pace: Pace::new(32_768),
             gpu_pace: Pace::new(4_096),
+        }
+    }
+}
+
+impl State {
+    fn pace(&mut self, device: DeviceUsed) -> &mut Pace {
+        match device {
+            DeviceUsed::Cpu => &mut self.cpu_pace,
+            DeviceUsed::CpuTable => &mut self.table_pace,
+            DeviceUsed::WebGpu => &mut self.gpu_pace,
         }
     }
 }
@@ -82,8 +101,12 @@ impl Default for State {
 /// A policy in every form that a batch needs.
 struct Model {
     weights: Policy<f32>,
-    kernel: Kernel,
-    exact_policy: Policy<f64>,
+    network: Sampler,
+    /// The same with its table, made when it is first needed, and the time that took in
+    /// milliseconds.
+    table: OnceCell<(Sampler, f64)>,
+    /// Start and horizon, which the table is made for.
+    walk: (f64, usize),
     exact: RefCell<ExactCache>,
     on_gpu: RefCell<Option<GpuPolicy>>,
     /// The learned log Z; none marks the placeholder.
@@ -91,15 +114,30 @@ struct Model {
 }
 
 impl Model {
-    fn new(weights: Policy<f32>, log_z: Option<f64>) -> Self {
+    fn new(weights: Policy<f32>, start: f64, steps: usize, log_z: Option<f64>) -> Self {
         Model {
-            kernel: Kernel::new(&weights),
-            exact_policy: weights.cast(),
+            network: Sampler::new(&weights),
+            table: OnceCell::new(),
+            walk: (start, steps),
             exact: RefCell::default(),
             on_gpu: RefCell::default(),
             weights,
             log_z,
         }
+    }
+
+    fn tabulated(&self) -> &Sampler {
+        let (start, steps) = self.walk;
+        let (sampler, _) = self.table.get_or_init(|| {
+            let begin = scope::now_ms();
+            let sampler = self.network.clone().tabulated(start, steps);
+            (sampler, scope::now_ms() - begin)
+        });
+        sampler
+    }
+
+    fn table_ms(&self) -> f64 {
+        self.table.get().map_or(0.0, |(_, ms)| *ms)
     }
 
     fn on(&self, gpu: &Gpu) -> GpuPolicy {
@@ -153,6 +191,15 @@ impl Worker {
                     spawn_local(async move { worker.draw().await });
                 }
             }
+            Ok(ToEngine::Train {
+                model,
+                seed,
+                iterations,
+            }) => {
+                spawn_local(async move {
+                    post(&FromEngine::Trained(train(&model, seed, iterations).await));
+                });
+            }
             Err(error) => scope::warn(&format!(
                 "the engine ignored a message that it cannot read: {error}"
             )),
@@ -199,7 +246,12 @@ impl Worker {
             .await
             .map_err(|why| format!("{file}: {why}"))?;
         let parsed = weights::parse(&file, &bytes).map_err(|error| error.to_string())?;
-        let loaded = Model::new(parsed.forward, Some(f64::from(parsed.log_z)));
+        let loaded = Model::new(
+            parsed.forward,
+            experiment.start,
+            experiment.steps,
+            Some(f64::from(parsed.log_z)),
+        );
         self.0
             .borrow_mut()
             .models
@@ -251,7 +303,8 @@ impl Worker {
         let model = state.models.get(plan.experiment.name);
         let device = match plan.request.device {
             DeviceChoice::Auto | DeviceChoice::WebGpu if state.gpu.is_some() => DeviceUsed::WebGpu,
-            _ => DeviceUsed::Cpu,
+            DeviceChoice::Cpu => DeviceUsed::Cpu,
+            _ => DeviceUsed::CpuTable,
         };
         Job {
             model: Rc::clone(model.unwrap_or(&state.placeholder)),
@@ -271,25 +324,27 @@ impl Worker {
                     // A lost device says so a moment after its reads have failed.
                     scope::pause(100.0).await;
                     self.drop_gpu(&why);
-                    job.device = DeviceUsed::Cpu;
+                    job.device = DeviceUsed::CpuTable;
                     job.tally = Tally::new(&job.plan);
                     job.sampling_ms = 0.0;
                 }
             }
         }
         let drawn = job.tally.drawn();
-        let count = self
-            .0
-            .borrow()
-            .cpu_pace
-            .chunk(job.plan.request.count - drawn);
+        let rest = job.plan.request.count - drawn;
+        let sampler = match job.device {
+            DeviceUsed::Cpu => &job.model.network,
+            _ => job.model.tabulated(),
+        };
+        let count = self.0.borrow_mut().pace(job.device).chunk(rest);
         let begin = scope::now_ms();
-        let rollout = job.plan.rollout(drawn);
-        let trajectories = job.model.kernel.draw(&rollout, count as usize);
+        let (rollout, tally) = (job.plan.rollout(drawn), &mut job.tally);
+        sampler.draw_blocks(&rollout, count as usize, &mut |block| {
+            tally.add_block(&block)
+        });
         let ms = scope::now_ms() - begin;
-        self.0.borrow_mut().cpu_pace.learn(count, ms);
+        self.0.borrow_mut().pace(job.device).learn(count, ms);
         job.sampling_ms += ms;
-        job.tally.add(&trajectories);
     }
 
     async fn gpu_chunk(&self, job: &mut Job) -> Result<Trajectories<f32>, String> {
@@ -313,6 +368,38 @@ impl Worker {
     }
 }
 
+/// Trains for a moment at a time, so that batches run meanwhile.
+async fn train(model: &str, seed: u64, iterations: u32) -> Result<TrainingResult, String> {
+    const MOMENT_MS: f64 = 30.0;
+    let Some(experiment) = Experiment::named(model) else {
+        return Err(format!("there is no experiment `{model}`"));
+    };
+    let mut trainer = Trainer::new(&Recipe::of(experiment), seed);
+    let mut training_ms = 0.0;
+    let mut loss = f32::NAN;
+    while trainer.iteration() < iterations as usize {
+        let begin = scope::now_ms();
+        while trainer.iteration() < iterations as usize && scope::now_ms() - begin < MOMENT_MS {
+            loss = trainer.step().loss;
+        }
+        training_ms += scope::now_ms() - begin;
+        if !(loss.is_finite() && trainer.log_z().is_finite()) {
+            let iteration = trainer.iteration();
+            return Err(format!("the training diverged at iteration {iteration}"));
+        }
+        scope::let_messages_in().await;
+    }
+    let (start, steps) = (experiment.start, experiment.steps);
+    let sampler = Sampler::new(&trainer.forward());
+    let terminal = TerminalDensity::with_tails(&sampler, start, steps, 1.0, Tails::Bulk);
+    Ok(TrainingResult {
+        training_ms,
+        loss,
+        log_z: trainer.log_z(),
+        total_variation: divergence::total_variation(&terminal, &experiment.target()),
+    })
+}
+
 impl Job {
     /// The answer, with the exact part computed.
     fn result(self) -> BatchResult {
@@ -321,7 +408,7 @@ impl Job {
             .model
             .exact
             .borrow_mut()
-            .get(&self.plan, &self.model.exact_policy)
+            .get(&self.plan, self.model.tabulated())
             .clone();
         let density_ms = scope::now_ms() - begin;
         BatchResult {
@@ -332,6 +419,7 @@ impl Job {
             sampled: self.tally.drawn(),
             sampling_ms: self.sampling_ms,
             density_ms,
+            table_ms: self.model.table_ms(),
             histogram: self.tally.histogram(),
             sampled_mode_mass: self.tally.mode_mass(),
             paths: self.tally.into_paths(),

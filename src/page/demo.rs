@@ -19,13 +19,14 @@ use leptos::prelude::*;
 use std::sync::Arc;
 
 /// The numbers of trajectories that a reader can choose from.
-const COUNTS: [u32; 5] = [500, 2_000, 10_000, 50_000, 100_000];
+const COUNTS: [u32; 6] = [500, 2_000, 10_000, 50_000, 100_000, 1_000_000];
 const FIRST_COUNT: u32 = 2_000;
 
-const DEVICES: [(DeviceChoice, &str, &str); 3] = [
+const DEVICES: [(DeviceChoice, &str, &str); 4] = [
     (DeviceChoice::Auto, "auto", "Auto"),
     (DeviceChoice::WebGpu, "webgpu", "WebGPU"),
-    (DeviceChoice::Cpu, "cpu", "CPU"),
+    (DeviceChoice::Cpu, "cpu", "CPU, network"),
+    (DeviceChoice::CpuTable, "table", "CPU, table"),
 ];
 
 /// The colour of a model's exact density: one that was trained with a bug wears the bug's.
@@ -402,7 +403,8 @@ fn Readout(
     let runner = move || {
         drawn.with(|d| match d.as_ref().map(|d| d.device) {
             None => UNKNOWN.to_owned(),
-            Some(DeviceUsed::Cpu) => "CPU".to_owned(),
+            Some(DeviceUsed::Cpu) => "CPU, network".to_owned(),
+            Some(DeviceUsed::CpuTable) => "CPU, network tabulated".to_owned(),
             Some(DeviceUsed::WebGpu) => engine.state.with(|state| match state {
                 EngineState::Settled(GpuStatus::Running { adapter }) => {
                     format!("WebGPU, {adapter}")
@@ -477,6 +479,7 @@ fn Readout(
 fn device_name(device: DeviceUsed) -> &'static str {
     match device {
         DeviceUsed::Cpu => "cpu",
+        DeviceUsed::CpuTable => "table",
         DeviceUsed::WebGpu => "webgpu",
     }
 }
@@ -555,7 +558,9 @@ fn status(now: &Situation) -> (Tone, String) {
     }
     let model = format!("The trained model {} is running.", now.experiment.name);
     match &now.engine {
-        EngineState::Settled(GpuStatus::Unavailable { why }) if now.device != DeviceChoice::Cpu => {
+        EngineState::Settled(GpuStatus::Unavailable { why })
+            if matches!(now.device, DeviceChoice::Auto | DeviceChoice::WebGpu) =>
+        {
             (Tone::Plain, sentence(&format!("{model} On the CPU: {why}")))
         }
         _ => (Tone::Plain, model),

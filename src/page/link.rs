@@ -261,6 +261,8 @@ impl Engine {
                     slot.batch.set(Some(Arc::new(batch)));
                 });
             }
+            // The page asks for no training yet; benchmarks do.
+            Ok(FromEngine::Trained(_)) => {}
             Ok(FromEngine::Failed { demo, id, why }) => {
                 self.settle(demo as usize, id, |slot| slot.failure.set(Some(why)));
             }

@@ -195,6 +195,9 @@ fn all_five_demos_run_on_webgpu() {
     assert!(visit.chrome.text(&runner).contains("CPU"));
     visit.shows("four_mode", "model", "cpu");
     visit.scroll_to(name);
+    visit.set(name, "select.device", "table");
+    visit.shows(name, "model", "table");
+    assert!(visit.chrome.text(&runner).contains("tabulated"));
     visit.set(name, "select.device", "webgpu");
     visit.shows(name, "model", "webgpu");
     assert!(visit.chrome.text(&runner).contains("WebGPU"));
@@ -207,7 +210,7 @@ fn all_five_demos_run_on_the_cpu_and_say_why() {
         return;
     };
     visit.engine_is("cpu");
-    all_five_run(&mut visit, "cpu");
+    all_five_run(&mut visit, "table");
     for experiment in &EXPERIMENTS {
         let status = visit.status(experiment.name);
         assert!(
@@ -216,11 +219,18 @@ fn all_five_demos_run_on_the_cpu_and_say_why() {
             experiment.name
         );
     }
+    let name = "easy_correct";
     let choice = format!(
         "{}.querySelector('select.device option[value=webgpu]').disabled",
-        demo("easy_correct")
+        demo(name)
     );
     assert_eq!(visit.chrome.eval(&choice), Value::Bool(true));
+
+    // The network instead of its table: the same samples, so the same figure to a bin or two.
+    let tabulated = visit.data(name, "tv");
+    visit.set(name, "select.device", "cpu");
+    visit.shows(name, "model", "cpu");
+    assert_eq!(visit.data(name, "tv"), tabulated);
     visit.went_well();
 }
 
@@ -230,7 +240,7 @@ fn the_controls_change_the_figure() {
         return;
     };
     let name = "easy_correct";
-    visit.shows(name, "model", "cpu");
+    visit.shows(name, "model", "table");
     let first = (visit.data(name, "histogram"), visit.data(name, "tv"));
     let readout = format!("{}.querySelector('.tv').textContent", demo(name));
     let first_readout = visit.chrome.text(&readout);
@@ -288,7 +298,7 @@ fn the_controls_change_the_figure() {
     assert_eq!(visit.data(name, "tv"), first.1);
 
     // Fewer and more of them.
-    for count in ["500", "100000"] {
+    for count in ["500", "100000", "1000000"] {
         visit.set(name, "select.count", count);
         assert_eq!(visit.data(name, "sampled"), count);
     }
@@ -317,7 +327,7 @@ fn bad_weights_are_named_and_the_other_demos_go_on() {
         ("easy_buggy", ""),
         ("hard_on_policy", "NaN"),
     ] {
-        visit.shows(name, "placeholder", "cpu");
+        visit.shows(name, "placeholder", "table");
         let file = format!("{name}.safetensors");
         visit.chrome.until(&format!(
             "{}.querySelector('.status').textContent.includes('{file}')",
@@ -330,7 +340,7 @@ fn bad_weights_are_named_and_the_other_demos_go_on() {
         );
     }
     for name in ["hard_off_policy", "four_mode"] {
-        visit.shows(name, "model", "cpu");
+        visit.shows(name, "model", "table");
         assert!(!visit.status(name).contains("safetensors"));
     }
     // The browser may report the 404 itself, and that is all.
@@ -358,7 +368,7 @@ fn falls_back_to_the_cpu(script: &str, reason: &str) {
     };
     visit.engine_is("cpu");
     for name in ["easy_correct", "four_mode"] {
-        visit.shows(name, "model", "cpu");
+        visit.shows(name, "model", "table");
         let status = visit.status(name);
         assert!(
             status.contains("CPU") && status.contains(reason),
@@ -428,7 +438,7 @@ fn when_the_gpu_is_lost_the_cpu_goes_on() {
         demo(name)
     );
     visit.chrome.eval(&ask);
-    visit.shows(name, "model", "cpu");
+    visit.shows(name, "model", "table");
     visit.engine_is("cpu");
     visit
         .chrome
@@ -439,7 +449,7 @@ fn when_the_gpu_is_lost_the_cpu_goes_on() {
         "{status}"
     );
     visit.act(name, "button.resample", "it.click()");
-    assert_eq!(visit.data(name, "device"), "cpu");
+    assert_eq!(visit.data(name, "device"), "table");
 }
 
 #[test]
@@ -467,7 +477,7 @@ fn the_page_fits_phones_and_desks_in_both_schemes() {
         for scheme in ["light", "dark"] {
             visit.chrome.screen(width, 900, scheme);
             for experiment in &EXPERIMENTS {
-                visit.shows(experiment.name, "model", "cpu");
+                visit.shows(experiment.name, "model", "table");
             }
             visit
                 .chrome
@@ -487,6 +497,17 @@ fn the_page_fits_phones_and_desks_in_both_schemes() {
                 wide,
                 Value::Array(Vec::new()),
                 "{width} px, {scheme}: the page scrolls sideways"
+            );
+            // A formula that was wider than a phone lost its left end.
+            let cut = visit.chrome.eval(
+                "[...document.querySelectorAll('.formula')]
+                    .filter(it => it.scrollWidth > it.clientWidth)
+                    .map(it => it.textContent)",
+            );
+            assert_eq!(
+                cut,
+                Value::Array(Vec::new()),
+                "{width} px: formulas are cut off"
             );
         }
     }

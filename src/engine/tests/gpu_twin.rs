@@ -6,7 +6,7 @@ use cubecl::future::block_on;
 use gflownet_tour_core::noise::ThreefryRng;
 use gflownet_tour_core::policy::Policy;
 use gflownet_tour_core::rollout::Rollout;
-use gflownet_tour_engine::cpu::Kernel;
+use gflownet_tour_core::sampler::Sampler;
 use gflownet_tour_engine::gpu::Gpu;
 use std::io::Write;
 use std::sync::OnceLock;
@@ -54,7 +54,10 @@ fn check(policy: &Policy<f32>, rollout: Rollout, count: usize) {
     let got = block_on(gpu.draw(&gpu.load(policy), &rollout, count)).expect("the GPU draws");
     for (twin, expected) in [
         ("the plain formula", rollout.draw(policy, count)),
-        ("the CPU kernel", Kernel::new(policy).draw(&rollout, count)),
+        (
+            "the CPU sampler",
+            Sampler::new(policy).draw(&rollout, count),
+        ),
     ] {
         assert_eq!(got.states.len(), expected.states.len());
         for (index, (got, expected)) in got.states.iter().zip(&expected.states).enumerate() {

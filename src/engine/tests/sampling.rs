@@ -1,10 +1,10 @@
-//! A million samples of the CPU kernel against the exact density.
+//! A million samples of the CPU sampler, by the network and by its table, against the exact density.
 
 use gflownet_tour_core::density::TerminalDensity;
 use gflownet_tour_core::noise::ThreefryRng;
 use gflownet_tour_core::policy::Policy;
 use gflownet_tour_core::rollout::Rollout;
-use gflownet_tour_engine::cpu::Kernel;
+use gflownet_tour_core::sampler::Sampler;
 
 /// Pearson's chi-squared over the cells that expect at least 20 samples, in standard deviations
 /// of its own law (n - 1 degrees of freedom, nearly normal for the many cells used here).
@@ -19,7 +19,7 @@ fn chi_squared_excess(counts: &[f64], expected: &[f64]) -> f64 {
     (sum - freedom) / (2.0 * freedom).sqrt()
 }
 
-fn check(policy_seed: u64, steps: usize, sigma_scale: f64) -> f64 {
+fn check(policy_seed: u64, steps: usize, sigma_scale: f64, tabulated: bool) -> f64 {
     const SAMPLES: usize = 1_000_000;
     let policy = Policy::<f64>::init(64, &mut ThreefryRng::new(policy_seed, 0));
     let density = TerminalDensity::of(&policy, 0.0, steps, sigma_scale);
@@ -34,7 +34,11 @@ fn check(policy_seed: u64, steps: usize, sigma_scale: f64) -> f64 {
         first: 0,
     };
     let mut counts = vec![0.0; n];
-    let trajectories = Kernel::new(&policy.cast()).draw(&rollout, SAMPLES);
+    let mut sampler = Sampler::new(&policy.cast());
+    if tabulated {
+        sampler = sampler.tabulated(0.0, steps);
+    }
+    let trajectories = sampler.draw(&rollout, SAMPLES);
     for x in trajectories.terminals() {
         let cell = (f64::from(x) - lo) / (hi - lo) * n as f64;
         if (0.0..n as f64).contains(&cell) {
@@ -53,8 +57,10 @@ fn check(policy_seed: u64, steps: usize, sigma_scale: f64) -> f64 {
 #[test]
 fn a_million_samples_follow_the_exact_density() {
     for (policy_seed, steps, sigma_scale) in [(1, 5, 1.0), (2, 5, 0.05), (3, 12, 0.6)] {
-        let excess = check(policy_seed, steps, sigma_scale);
-        assert!(excess < 4.0, "seed {policy_seed}: {excess} deviations");
+        for tabulated in [false, true] {
+            let excess = check(policy_seed, steps, sigma_scale, tabulated);
+            assert!(excess < 4.0, "seed {policy_seed}: {excess} deviations");
+        }
     }
 }
 
