@@ -7,7 +7,7 @@
 
 pub use gflownet_tour_core::{
     balance, density, divergence, experiment, exploration, message, mixture, network, noise,
-    policy, rollout, sampler, simd, trainer, weights,
+    policy, rollout, sampler, simd, table, trainer, weights,
 };
 
 pub mod page;

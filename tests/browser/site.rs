@@ -122,7 +122,7 @@ impl Shared {
 fn content_type(file: &str) -> Header {
     let value = match file.rsplit('.').next() {
         Some("html") => "text/html; charset=utf-8",
-        Some("js") => "text/javascript",
+        Some("js" | "mjs") => "text/javascript",
         Some("css") => "text/css",
         Some("wasm") => "application/wasm",
         Some("json") => "application/json",

@@ -3,6 +3,7 @@
 //! Only the standard library is used, so that the first command on a fresh machine starts within
 //! seconds, and programs are started directly, never through a shell.
 
+mod bench;
 mod process;
 mod setup;
 
@@ -20,6 +21,8 @@ Usage: cargo xtask COMMAND
   serve [--port N]    build the page and serve it on 127.0.0.1 (port 8080), again on every change
   build               build the page into dist/, ready to be put on any static host
   test                run every check: format, lints, docs, tests, and the page in a real browser
+  bench [MACHINE]     measure speed, natively, in a browser and against the peers, and write
+                      benches/runs/DATE-MACHINE/ and the README's table
   train-distill ...   train the bundled models (`cargo xtask train-distill --help` lists more)
 
 Each command first sets up the tools that it needs, and says what it does.";
@@ -28,6 +31,9 @@ Each command first sets up the tools that it needs, and says what it does.";
 /// not met: there warnings are shown but do not fail the check. If updating, also see
 /// `rust-version` in Cargo.toml.
 const LINTED_WITH: [(u32, u32); 2] = [(1, 95), (1, 96)];
+
+/// What has tests. Benchmarks have none: the lints see that they compile.
+const TESTED: [&str; 3] = ["--workspace", "--exclude", "gflownet-tour-benches"];
 
 fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1);
@@ -40,13 +46,16 @@ fn main() -> ExitCode {
         }
         // The trainer reads its own arguments, --help too.
         Some("train-distill") => train_distill(rest),
-        Some("serve" | "build" | "test") if rest.iter().any(|a| a == "--help" || a == "-h") => {
+        Some("serve" | "build" | "test" | "bench")
+            if rest.iter().any(|a| a == "--help" || a == "-h") =>
+        {
             usage();
             Ok(())
         }
         Some("serve") => port(&rest).and_then(serve),
         Some("build") => no_arguments("build", &rest).and_then(|()| build()),
         Some("test") => no_arguments("test", &rest).and_then(|()| test()),
+        Some("bench") => bench::machine(&rest).and_then(|machine| bench::run(&root(), &machine)),
         _ => Err(Failure::Usage(format!(
             "there is no command `{}`",
             command.to_string_lossy()
@@ -183,6 +192,8 @@ fn test() -> Result<()> {
                 "--workspace",
                 "--exclude",
                 "xtask",
+                "--exclude",
+                "gflownet-tour-benches",
                 "--target",
                 setup::WASM,
                 "--",
@@ -198,14 +209,17 @@ fn test() -> Result<()> {
     steps.run(
         "tests",
         // The browser's tests wait for the page.
-        native(&["test", "--release", "--workspace"]).env_remove("GFLOWNET_TOUR_DIST"),
+        native(&["test", "--release"])
+            .args(TESTED)
+            .env_remove("GFLOWNET_TOUR_DIST"),
     )?;
     steps.run("build the page", tools.trunk("build").current_dir(&root))?;
     steps.run(
         "the page in a browser",
         // With the whole workspace, whose features then are those of the step before: else burn
         // would be compiled again.
-        native(&["test", "--release", "--workspace", "--test", "browser"])
+        native(&["test", "--release", "--test", "browser"])
+            .args(TESTED)
             .env("GFLOWNET_TOUR_DIST", root.join("dist"))
             .env("CHROME", browser),
     )?;
