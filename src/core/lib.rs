@@ -6,6 +6,7 @@
 //! the trainer build without each other.
 
 pub mod balance;
+pub mod counts;
 pub mod density;
 pub mod divergence;
 pub mod experiment;

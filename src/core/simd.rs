@@ -102,6 +102,87 @@ pub(crate) fn mul_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S
     simd.mul_add_e_f32s(a, b, c)
 }
 
+/// Operations that [`pulp`] does one lane at a time in WASM, by the vector instruction there.
+#[cfg(target_arch = "wasm32")]
+mod wasm {
+    use core::arch::wasm32::{self, v128};
+    use pulp::Simd;
+
+    /// Whether the vectors are simd128's.
+    #[inline(always)]
+    pub const fn is_simd128<S: Simd>() -> bool {
+        S::F32_LANES == 4
+    }
+
+    #[inline(always)]
+    pub fn floats<S: Simd>(f: fn(v128, v128) -> v128, a: S::f32s, b: S::f32s) -> S::f32s {
+        bytemuck::cast(f(bytemuck::cast(a), bytemuck::cast(b)))
+    }
+
+    #[inline(always)]
+    pub fn shift<S: Simd>(f: fn(v128, u32) -> v128, a: S::u32s, by: u32) -> S::u32s {
+        bytemuck::cast(f(bytemuck::cast(a), by))
+    }
+
+    #[inline(always)]
+    pub fn min(a: v128, b: v128) -> v128 {
+        wasm32::f32x4_pmin(b, a)
+    }
+
+    #[inline(always)]
+    pub fn max(a: v128, b: v128) -> v128 {
+        wasm32::f32x4_pmax(b, a)
+    }
+
+    #[inline(always)]
+    pub fn shl(a: v128, by: u32) -> v128 {
+        wasm32::u32x4_shl(a, by)
+    }
+
+    #[inline(always)]
+    pub fn shr(a: v128, by: u32) -> v128 {
+        wasm32::u32x4_shr(a, by)
+    }
+}
+
+/// The smaller of each pair; `b` where `a` is no number.
+#[inline(always)]
+pub(crate) fn min<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
+    #[cfg(target_arch = "wasm32")]
+    if wasm::is_simd128::<S>() {
+        return wasm::floats::<S>(wasm::min, a, b);
+    }
+    simd.min_f32s(a, b)
+}
+
+/// The larger of each pair; `b` where `a` is no number.
+#[inline(always)]
+pub(crate) fn max<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
+    #[cfg(target_arch = "wasm32")]
+    if wasm::is_simd128::<S>() {
+        return wasm::floats::<S>(wasm::max, a, b);
+    }
+    simd.max_f32s(a, b)
+}
+
+#[inline(always)]
+fn shl<S: Simd>(simd: S, a: S::u32s, by: u32) -> S::u32s {
+    #[cfg(target_arch = "wasm32")]
+    if wasm::is_simd128::<S>() {
+        return wasm::shift::<S>(wasm::shl, a, by);
+    }
+    simd.wrapping_dyn_shl_u32s(a, simd.splat_u32s(by))
+}
+
+#[inline(always)]
+fn shr<S: Simd>(simd: S, a: S::u32s, by: u32) -> S::u32s {
+    #[cfg(target_arch = "wasm32")]
+    if wasm::is_simd128::<S>() {
+        return wasm::shift::<S>(wasm::shr, a, by);
+    }
+    simd.wrapping_dyn_shr_u32s(a, simd.splat_u32s(by))
+}
+
 #[inline(always)]
 fn horner<S: Simd>(simd: S, x: S::f32s, coefficients: &[f32]) -> S::f32s {
     let mut p = simd.splat_f32s(coefficients[0]);
@@ -135,15 +216,16 @@ fn exp_parts<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
     let whole = simd.sub_f32s(shifted, shift);
     let fraction = mul_add(simd, x, log2_e, simd.neg_f32s(whole));
     let p = horner(simd, fraction, &EXP2);
-    let bits = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(23));
+    let bits = shl(simd, simd.transmute_u32s_f32s(shifted), 23);
     (simd.transmute_f32s_u32s(bits), p)
 }
 
 /// e^x for x in [-87, 87], clamped outside. The relative error is below 3e-7 + 8e-8·|x|.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let x = simd.max_f32s(
-        simd.min_f32s(x, simd.splat_f32s(87.0)),
+    let x = max(
+        simd,
+        min(simd, x, simd.splat_f32s(87.0)),
         simd.splat_f32s(-87.0),
     );
     let (scale, p) = exp_parts(simd, x);
@@ -153,22 +235,20 @@ pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 /// ELU: x for x > 0, else e^x - 1. The absolute error is below 4e-7.
 #[inline(always)]
 pub(crate) fn elu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let below = simd.max_f32s(
-        simd.min_f32s(x, simd.splat_f32s(0.0)),
+    let below = max(
+        simd,
+        min(simd, x, simd.splat_f32s(0.0)),
         simd.splat_f32s(-87.0),
     );
     let (scale, p) = exp_parts(simd, below);
     // e^x - 1 >= x everywhere, and it is exactly 0 at 0.
-    simd.max_f32s(x, mul_add(simd, scale, p, simd.splat_f32s(-1.0)))
+    max(simd, x, mul_add(simd, scale, p, simd.splat_f32s(-1.0)))
 }
 
 /// ELU's slope, from its value: 1 above zero, e^x = value + 1 below.
 #[inline(always)]
 pub(crate) fn elu_slope<S: Simd>(simd: S, value: S::f32s) -> S::f32s {
-    simd.add_f32s(
-        simd.min_f32s(value, simd.splat_f32s(0.0)),
-        simd.splat_f32s(1.0),
-    )
+    simd.add_f32s(min(simd, value, simd.splat_f32s(0.0)), simd.splat_f32s(1.0))
 }
 
 /// 1 / (1 + e^-x).
@@ -198,7 +278,7 @@ pub(crate) fn ln<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
         simd.transmute_u32s_f32s(x),
         simd.splat_u32s(0x3f80_0000 - 0x3f35_04f3),
     );
-    let exponent = simd.wrapping_dyn_shr_u32s(bits, simd.splat_u32s(23));
+    let exponent = shr(simd, bits, 23);
     let m = simd.add_u32s(
         simd.and_u32s(bits, simd.splat_u32s(0x007f_ffff)),
         simd.splat_u32s(0x3f35_04f3),
@@ -233,10 +313,7 @@ type Blocks<S> = [[<S as Simd>::u32s; 2]; ABREAST];
 fn round<S: Simd, const LEFT: u32>(simd: S, mut blocks: Blocks<S>) -> Blocks<S> {
     for [x0, x1] in &mut blocks {
         *x0 = simd.add_u32s(*x0, *x1);
-        let rotated = simd.or_u32s(
-            simd.wrapping_dyn_shl_u32s(*x1, simd.splat_u32s(LEFT)),
-            simd.wrapping_dyn_shr_u32s(*x1, simd.splat_u32s(32 - LEFT)),
-        );
+        let rotated = simd.or_u32s(shl(simd, *x1, LEFT), shr(simd, *x1, 32 - LEFT));
         *x1 = simd.xor_u32s(rotated, *x0);
     }
     blocks
@@ -288,7 +365,7 @@ pub(crate) fn normals_from_bits<S: Simd>(simd: S, bits: &[S::u32s], normals: &mu
         let (x, w) = uniform(simd, bits);
         let p = horner(simd, simd.sub_f32s(w, simd.splat_f32s(2.5)), &CENTRAL);
         *normal = simd.mul_f32s(simd.mul_f32s(p, x), root_2);
-        largest = simd.max_f32s(largest, w);
+        largest = max(simd, largest, w);
     }
     // One variate in three hundred lies in the tails.
     if simd.reduce_max_f32s(largest) >= 5.0 {
@@ -306,10 +383,7 @@ pub(crate) fn normals_from_bits<S: Simd>(simd: S, bits: &[S::u32s], normals: &mu
 #[inline(always)]
 fn uniform<S: Simd>(simd: S, bits: S::u32s) -> (S::f32s, S::f32s) {
     // The bits as the mantissa of a float in [1, 2).
-    let mantissa = simd.or_u32s(
-        simd.wrapping_dyn_shr_u32s(bits, simd.splat_u32s(9)),
-        simd.splat_u32s(0x3f80_0000),
-    );
+    let mantissa = simd.or_u32s(shr(simd, bits, 9), simd.splat_u32s(0x3f80_0000));
     let x = simd.add_f32s(
         mul_add(
             simd,

@@ -157,7 +157,7 @@ impl Reward {
     fn log<S: Simd>(&self, simd: S, x: S::f32s) -> S::f32s {
         let mut largest = simd.splat_f32s(f32::MIN);
         for mode in &self.modes {
-            largest = simd.max_f32s(largest, log_density(simd, mode, x));
+            largest = simd::max(simd, largest, log_density(simd, mode, x));
         }
         let mut sum = simd.splat_f32s(0.0);
         for mode in &self.modes {

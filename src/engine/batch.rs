@@ -1,6 +1,7 @@
 //! From trajectories to what a plot needs: a request checked, samples counted, the exact density
 //! beside them.
 
+use gflownet_tour_core::counts::Counts;
 use gflownet_tour_core::density::{Laws, Tails, TerminalDensity};
 use gflownet_tour_core::divergence;
 use gflownet_tour_core::experiment::Experiment;
@@ -74,37 +75,26 @@ impl Plan {
 /// Samples, counted as they come.
 #[derive(Clone, Debug)]
 pub struct Tally {
-    range: (f64, f64),
-    bins: Vec<u32>,
-    midpoints: Vec<f32>,
-    /// Samples above each midpoint.
-    above: Vec<u32>,
-    /// Samples that are numbers: wild weights can overflow to NaN, which lies in no basin.
-    numbers: u32,
+    counts: Counts,
     paths_wanted: usize,
     paths: Vec<f32>,
-    drawn: u32,
 }
 
 impl Tally {
     /// An empty tally for a batch.
     pub fn new(plan: &Plan) -> Self {
         let midpoints = plan.experiment.target().midpoints();
+        let bins = plan.request.bins as usize;
         Tally {
-            range: plan.request.range,
-            bins: vec![0; plan.request.bins as usize],
-            above: vec![0; midpoints.len()],
-            midpoints: midpoints.iter().map(|&m| m as f32).collect(),
-            numbers: 0,
+            counts: Counts::new(plan.request.range, bins, &midpoints),
             paths_wanted: plan.request.paths as usize,
             paths: Vec::new(),
-            drawn: 0,
         }
     }
 
     /// Counts the next trajectories of the batch, block by block.
     pub fn add_block(&mut self, block: &Block<'_>) {
-        self.count(block.terminals());
+        self.counts.add(block.terminals());
         let width = block.states.len();
         let missing = self.paths_wanted - self.paths.len() / width.max(1);
         for i in 0..missing.min(block.len) {
@@ -116,61 +106,26 @@ impl Tally {
     /// Counts the next trajectories of the batch.
     pub fn add(&mut self, trajectories: &Trajectories<f32>) {
         let terminals: Vec<f32> = trajectories.terminals().collect();
-        self.count(&terminals);
+        self.counts.add(&terminals);
         let width = trajectories.steps + 1;
         let missing = self.paths_wanted * width - self.paths.len();
         let taken = missing.min(trajectories.states.len());
         self.paths.extend_from_slice(&trajectories.states[..taken]);
     }
 
-    fn count(&mut self, terminals: &[f32]) {
-        let (lo, hi) = self.range;
-        let per_unit = (self.bins.len() as f64 / (hi - lo)) as f32;
-        let lo = lo as f32;
-        for &x in terminals {
-            let place = (x - lo) * per_unit;
-            // A negative place must not be cast: it would land in bin 0.
-            if place >= 0.0
-                && let Some(bin) = self.bins.get_mut(place as usize)
-            {
-                *bin += 1;
-            }
-        }
-        for (above, &midpoint) in self.above.iter_mut().zip(&self.midpoints) {
-            *above += terminals
-                .iter()
-                .map(|&x| u32::from(x > midpoint))
-                .sum::<u32>();
-        }
-        let numbers = terminals.iter().map(|x| u32::from(!x.is_nan()));
-        self.numbers += numbers.sum::<u32>();
-        self.drawn += terminals.len() as u32;
-    }
-
     /// Trajectories counted so far.
     pub fn drawn(&self) -> u32 {
-        self.drawn
+        self.counts.drawn()
     }
 
-    /// Per bin, the share of all samples (those outside of the range included) over the bin's
-    /// width: a density, on the scale of the exact one.
+    /// Per bin, the share of all samples over the bin's width.
     pub fn histogram(&self) -> Vec<f32> {
-        let (lo, hi) = self.range;
-        let density = self.bins.len() as f64 / ((hi - lo) * f64::from(self.drawn.max(1)));
-        self.bins
-            .iter()
-            .map(|&n| (f64::from(n) * density) as f32)
-            .collect()
+        self.counts.density()
     }
 
     /// Per mode, the share of the samples in its basin.
     pub fn mode_mass(&self) -> Vec<f64> {
-        let all = f64::from(self.drawn.max(1));
-        let from = std::iter::once(&self.numbers).chain(&self.above);
-        let to = self.above.iter().chain(&[0]);
-        from.zip(to)
-            .map(|(from, to)| f64::from(from - to) / all)
-            .collect()
+        self.counts.basin_shares()
     }
 
     /// The first trajectories of the batch, row-major [paths, steps + 1].

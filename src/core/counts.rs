@@ -1,0 +1,93 @@
+//! Samples, counted: a histogram and the samples in each basin of the target.
+
+/// Counts of samples, block by block.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Counts {
+    range: (f64, f64),
+    bins: Vec<u32>,
+    midpoints: Vec<f32>,
+    /// Samples above each midpoint.
+    above: Vec<u32>,
+    /// Samples that are numbers: wild weights can overflow to NaN, which lies in no basin.
+    numbers: u32,
+    drawn: u32,
+}
+
+impl Counts {
+    /// Nothing yet: `bins` equal bins over `range`, and basins between the ascending `midpoints`.
+    pub fn new(range: (f64, f64), bins: usize, midpoints: &[f64]) -> Counts {
+        Counts {
+            range,
+            bins: vec![0; bins],
+            midpoints: midpoints.iter().map(|&m| m as f32).collect(),
+            above: vec![0; midpoints.len()],
+            numbers: 0,
+            drawn: 0,
+        }
+    }
+
+    /// Counts these samples.
+    pub fn add(&mut self, samples: &[f32]) {
+        let (lo, hi) = self.range;
+        let per_unit = (self.bins.len() as f64 / (hi - lo)) as f32;
+        let lo = lo as f32;
+        for &x in samples {
+            let place = (x - lo) * per_unit;
+            // A negative place must not be cast: it would land in bin 0.
+            if place >= 0.0
+                && let Some(bin) = self.bins.get_mut(place as u32 as usize)
+            {
+                *bin += 1;
+            }
+        }
+        for (above, &midpoint) in self.above.iter_mut().zip(&self.midpoints) {
+            let counted = samples.iter().map(|&x| u32::from(x > midpoint));
+            *above += counted.sum::<u32>();
+        }
+        let numbers = samples.iter().map(|x| u32::from(!x.is_nan()));
+        self.numbers += numbers.sum::<u32>();
+        self.drawn += samples.len() as u32;
+    }
+
+    /// Samples counted so far.
+    pub fn drawn(&self) -> u32 {
+        self.drawn
+    }
+
+    /// Per bin, the share of all samples (those outside of the range included) over the bin's
+    /// width: a density, on the scale of the exact one.
+    pub fn density(&self) -> Vec<f32> {
+        let (lo, hi) = self.range;
+        let density = self.bins.len() as f64 / ((hi - lo) * f64::from(self.drawn.max(1)));
+        let counts = self.bins.iter();
+        counts.map(|&n| (f64::from(n) * density) as f32).collect()
+    }
+
+    /// Per basin, from left to right, the share of all samples in it.
+    pub fn basin_shares(&self) -> Vec<f64> {
+        let all = f64::from(self.drawn.max(1));
+        let from = std::iter::once(&self.numbers).chain(&self.above);
+        let to = self.above.iter().chain(&[0]);
+        let basins = from.zip(to);
+        basins
+            .map(|(from, to)| f64::from(from - to) / all)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_land_in_their_bins_and_basins() {
+        let mut counts = Counts::new((-4.0, 4.0), 8, &[0.0, 2.0]);
+        counts.add(&[-9.0, -4.0, -0.5, 0.5]);
+        counts.add(&[3.999, 4.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY]);
+        assert_eq!(counts.drawn(), 9);
+        let share = |n: f32| (f64::from(n) / 9.0) as f32;
+        let expected = [1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0].map(share);
+        assert_eq!(counts.density(), expected);
+        assert_eq!(counts.basin_shares(), [4.0, 1.0, 3.0].map(|n| n / 9.0));
+    }
+}
