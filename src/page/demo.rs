@@ -126,9 +126,16 @@ pub fn Demo(index: usize) -> impl IntoView {
             Err(why) => note.set(Some(format!("The figure could not be drawn: {why}."))),
         }
     };
-    let queued = StoredValue::new(false);
+    // A batch is drawn as it comes, within the frame that it comes in; it was asked for by an event,
+    // of which there is one a frame. All else can wait for the next frame.
     Effect::new(move |_| {
         slot.batch.track();
+        if canvas.get().is_some() {
+            paint();
+        }
+    });
+    let queued = StoredValue::new(false);
+    Effect::new(move |_| {
         screen.palette.track();
         screen.resized.track();
         if tempered.get() {
