@@ -49,6 +49,48 @@ impl Counts {
         self.drawn += samples.len() as u32;
     }
 
+    /// Takes in samples that were counted elsewhere, in the same bins and basins.
+    ///
+    /// # Shapes
+    /// - bins: one for each bin
+    /// - above: one for each midpoint, the samples above it
+    pub fn merge(&mut self, bins: &[u32], above: &[u32], numbers: u32, drawn: u32) {
+        for (sum, &n) in self.bins.iter_mut().zip(bins) {
+            *sum += n;
+        }
+        for (sum, &n) in self.above.iter_mut().zip(above) {
+            *sum += n;
+        }
+        self.numbers += numbers;
+        self.drawn += drawn;
+    }
+
+    /// How many samples two counts, in the same bins and basins, have put into different places:
+    /// a sample at an edge may fall to either side when engines round differently.
+    pub fn difference(&self, other: &Counts) -> u32 {
+        let apart =
+            |a: &[u32], b: &[u32]| a.iter().zip(b).map(|(a, b)| a.abs_diff(*b)).sum::<u32>();
+        apart(&self.bins, &other.bins)
+            + apart(&self.above, &other.above)
+            + self.numbers.abs_diff(other.numbers)
+            + self.drawn.abs_diff(other.drawn)
+    }
+
+    /// The x-range of the bins.
+    pub fn range(&self) -> (f64, f64) {
+        self.range
+    }
+
+    /// How many bins there are.
+    pub fn bins(&self) -> usize {
+        self.bins.len()
+    }
+
+    /// The points between the basins.
+    pub fn midpoints(&self) -> &[f32] {
+        &self.midpoints
+    }
+
     /// Samples counted so far.
     pub fn drawn(&self) -> u32 {
         self.drawn
@@ -89,5 +131,12 @@ mod tests {
         let expected = [1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0].map(share);
         assert_eq!(counts.density(), expected);
         assert_eq!(counts.basin_shares(), [4.0, 1.0, 3.0].map(|n| n / 9.0));
+
+        let mut elsewhere = Counts::new((-4.0, 4.0), 8, &[0.0, 2.0]);
+        elsewhere.merge(&[1, 0, 0, 1, 1, 0, 0, 1], &[4, 3], 8, 9);
+        assert_eq!(elsewhere, counts);
+        assert_eq!(elsewhere.difference(&counts), 0);
+        elsewhere.add(&[3.0]);
+        assert_eq!(elsewhere.difference(&counts), 5);
     }
 }

@@ -78,6 +78,8 @@ pub struct Tally {
     counts: Counts,
     paths_wanted: usize,
     paths: Vec<f32>,
+    /// States in a path.
+    width: usize,
 }
 
 impl Tally {
@@ -89,28 +91,35 @@ impl Tally {
             counts: Counts::new(plan.request.range, bins, &midpoints),
             paths_wanted: plan.request.paths as usize,
             paths: Vec::new(),
+            width: plan.experiment.steps + 1,
         }
     }
 
     /// Counts the next trajectories of the batch, block by block.
     pub fn add_block(&mut self, block: &Block<'_>) {
         self.counts.add(block.terminals());
-        let width = block.states.len();
-        let missing = self.paths_wanted - self.paths.len() / width.max(1);
+        self.width = block.states.len();
+        let missing = self.paths_wanted.saturating_sub(self.whole_paths());
         for i in 0..missing.min(block.len) {
             self.paths
                 .extend(block.states.iter().map(|states| states[i]));
         }
     }
 
-    /// Counts the next trajectories of the batch.
-    pub fn add(&mut self, trajectories: &Trajectories<f32>) {
-        let terminals: Vec<f32> = trajectories.terminals().collect();
-        self.counts.add(&terminals);
-        let width = trajectories.steps + 1;
-        let missing = self.paths_wanted * width - self.paths.len();
-        let taken = missing.min(trajectories.states.len());
-        self.paths.extend_from_slice(&trajectories.states[..taken]);
+    /// What counts, for those that count elsewhere, and how many paths are still wanted.
+    pub fn parts(&mut self) -> (&mut Counts, usize) {
+        let missing = self.paths_wanted.saturating_sub(self.whole_paths());
+        (&mut self.counts, missing)
+    }
+
+    /// Takes whole trajectories that were counted elsewhere.
+    pub fn add_paths(&mut self, trajectories: &Trajectories<f32>) {
+        self.width = trajectories.steps + 1;
+        self.paths.extend_from_slice(&trajectories.states);
+    }
+
+    fn whole_paths(&self) -> usize {
+        self.paths.len() / self.width.max(1)
     }
 
     /// Trajectories counted so far.
@@ -263,30 +272,18 @@ mod tests {
     }
 
     #[test]
-    fn samples_land_in_their_bins_and_basins() {
-        let mut tally = Tally::new(&plan());
-        let ends = [-9.0, -4.0, -0.5, 0.5, 3.999, 4.0, f32::NAN];
-        tally.add(&Trajectories {
-            steps: 1,
-            states: ends.iter().flat_map(|&x| [0.0, x]).collect(),
-        });
-        assert_eq!(tally.drawn(), 7);
-        let share = |n: f32| n / 7.0;
-        assert_eq!(
-            tally.histogram(),
-            [1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0].map(share)
-        );
-        assert_eq!(tally.mode_mass(), [3.0 / 7.0, 3.0 / 7.0]);
-    }
-
-    #[test]
     fn the_first_paths_come_back_whole_however_the_batch_was_cut() {
         let policy = Policy::<f32>::placeholder(8, 0.3);
         let plan = plan();
         let whole = plan.rollout(0).draw(&policy, 5);
         let mut tally = Tally::new(&plan);
         for first in 0..5 {
-            tally.add(&plan.rollout(first).draw(&policy, 1));
+            let (counts, wanted) = tally.parts();
+            let next = plan.rollout(first).draw(&policy, 1);
+            counts.add(&next.terminals().collect::<Vec<f32>>());
+            if wanted > 0 {
+                tally.add_paths(&next);
+            }
         }
         assert_eq!(tally.drawn(), 5);
         assert_eq!(tally.into_paths(), whole.states[..3 * 6]);
@@ -309,7 +306,9 @@ mod tests {
         let plan = plan();
         let policy = Policy::<f64>::placeholder(16, 0.5);
         let mut tally = Tally::new(&plan);
-        tally.add(&plan.rollout(0).draw(&policy.cast::<f32>(), 20_000));
+        Sampler::new(&policy.cast()).draw_blocks(&plan.rollout(0), 20_000, &mut |block| {
+            tally.add_block(&block);
+        });
         let exact = Exact::of(&plan, &policy);
         let histogram = tally.histogram();
         let (lo, hi) = plan.request.range;

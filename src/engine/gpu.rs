@@ -1,9 +1,10 @@
 //! The GPU kernel: every step of a few trajectories in one thread, on the runtime of burn-wgpu
 //! (WebGPU in a browser, Vulkan and its like elsewhere).
 //!
-//! One launch draws a whole batch: the weights lie in one read-only buffer, the two hidden layers
-//! never leave the thread, and only the states are written. Its twin on the CPU is
-//! [`crate::cpu`]; [`Gpu::self_test`] holds the one against the other before a reader
+//! One launch draws and counts a whole batch: the weights lie in one read-only buffer, the two
+//! hidden layers never leave the thread, and what comes back is the histogram, the basins' counts
+//! and the few trajectories to draw. Its twin on the CPU is
+//! [`gflownet_tour_core::sampler`]; [`Gpu::self_test`] holds the one against the other before a reader
 //! sees a number, because a browser that rejects a kernel reports nothing: the read then returns
 //! whatever the buffer held.
 
@@ -12,6 +13,7 @@ use burn_wgpu::{RuntimeOptions, WgpuDevice, WgpuInitError, WgpuSetup, try_init_s
 use cubecl::client::Client;
 use cubecl::prelude::*;
 use cubecl::server::Handle;
+use gflownet_tour_core::counts::Counts;
 use gflownet_tour_core::noise::{CENTRAL, Noise, TAIL, ThreefryRng};
 use gflownet_tour_core::policy::{MAX_STD, MIN_STD, Policy};
 use gflownet_tour_core::rollout::{Rollout, Trajectories};
@@ -29,6 +31,9 @@ type Lanes = Vector<f32, Const<4>>;
 /// The largest difference to the CPU's states, in units of x, that the self-test forgives.
 /// Rounding alone stays some fifty times below it; a wrong kernel is wrong by tenths.
 pub const SELF_TEST_TOLERANCE: f32 = 1e-3;
+
+/// Counts that the self-test forgives, of samples at the edge of a bin.
+const SELF_TEST_MISCOUNTS: u32 = 4;
 
 /// A GPU that is ready to draw. At most one can be started in a process (or worker).
 pub struct Gpu {
@@ -120,28 +125,64 @@ impl Gpu {
         rollout: &Rollout,
         count: usize,
     ) -> Result<Trajectories<f32>, String> {
+        let mut ignored = Counts::new((0.0, 1.0), 1, &[]);
+        self.count(policy, rollout, count, count, &mut ignored)
+            .await
+    }
+
+    /// Draws `count` trajectories, adds their terminal states to `counts`, and returns the first
+    /// `paths` of them. Nothing is counted when it fails.
+    ///
+    /// # Errors
+    /// As [`Gpu::draw`].
+    pub async fn count(
+        &self,
+        policy: &GpuPolicy,
+        rollout: &Rollout,
+        count: usize,
+        paths: usize,
+        counts: &mut Counts,
+    ) -> Result<Trajectories<f32>, String> {
         let steps = rollout.steps;
-        let len = count * (steps + 1);
-        if len == 0 {
+        let paths = paths.min(count);
+        let len = paths * (steps + 1);
+        if count == 0 {
             return Ok(Trajectories {
                 steps,
                 states: Vec::new(),
             });
         }
         self.check()?;
-        let states = self.client.empty(len * size_of::<f32>());
+        let (bins, midpoints) = (counts.bins(), counts.midpoints());
+        let (lo, hi) = counts.range();
+        // No buffer is empty, even where nothing is written to it.
+        let states = self.client.empty(len.max(1) * size_of::<f32>());
+        // The bins, the samples above each midpoint, and those that are numbers.
+        let slots = bins + midpoints.len() + 1;
+        let tally = self
+            .client
+            .create_from_slice(bytemuck::cast_slice(&vec![0u32; slots]));
+        let mut between = midpoints.to_vec();
+        between.resize(between.len().max(1), f32::INFINITY);
+        let between_len = between.len();
+        let between = self
+            .client
+            .create_from_slice(bytemuck::cast_slice(&between));
         let [key_low, key_high] = Noise::new(rollout.seed).key();
         let workgroups = count.div_ceil(WORKGROUP as usize * LANES) as u32;
-        // SAFETY: the two lengths are those of the buffers, which come from `load` and from
-        // `empty` above. The kernel reads the parameters below `parameter_count(hidden)` and
-        // writes row `i` of the states for i < count.
+        // SAFETY: the lengths are those of the buffers, which come from `load` and from the calls
+        // above. The kernel reads the parameters below `parameter_count(hidden)` and the midpoints
+        // below their number, writes row `i` of the states for i < paths, and counts in slots
+        // below `slots`.
         unsafe {
             rollout_kernel::launch_unchecked(
                 &self.client,
                 CubeCount::Static(workgroups, 1, 1),
                 CubeDim::new_1d(WORKGROUP),
                 BufferArg::from_raw_parts(policy.parameters.clone(), policy.len),
-                BufferArg::from_raw_parts(states.clone(), len),
+                BufferArg::from_raw_parts(between, between_len),
+                BufferArg::from_raw_parts(states.clone(), len.max(1)),
+                BufferArg::from_raw_parts(tally.clone(), slots),
                 rollout.start as f32,
                 rollout.sigma_scale as f32,
                 rollout.extra_std as f32,
@@ -149,29 +190,41 @@ impl Gpu {
                 key_high,
                 rollout.first,
                 count as u32,
+                paths as u32,
                 steps as u32,
+                lo as f32,
+                (bins as f64 / (hi - lo)) as f32,
+                bins as u32,
+                midpoints.len() as u32,
                 policy.hidden,
             );
         }
-        let bytes = self.client.read_async(vec![states]).await.map_err(|error| {
+        let read = self.client.read_async(vec![states, tally]).await;
+        let read = read.map_err(|error| {
             let text = error.to_string();
             format!("the GPU did not return a batch: {}", cause(&text))
         });
         // A fault explains a failed read, and forbids to trust one that seems to have worked.
         self.check()?;
-        let bytes = bytes?;
-        let bytes = bytes.first().map_or(&[] as &[u8], |bytes| bytes);
-        if bytes.len() != len * size_of::<f32>() {
+        let read = read?;
+        let [states, tally] = read.as_slice() else {
+            return Err(format!("the GPU returned {} buffers of 2", read.len()));
+        };
+        let sizes = (states.len(), tally.len());
+        let expected = (len.max(1) * size_of::<f32>(), slots * size_of::<u32>());
+        if sizes != expected {
             return Err(format!(
-                "the GPU returned {} bytes for a batch of {}",
-                bytes.len(),
-                len * size_of::<f32>()
+                "the GPU returned {} and {} bytes for a batch of {} and {}",
+                sizes.0, sizes.1, expected.0, expected.1
             ));
         }
-        Ok(Trajectories {
-            steps,
-            states: bytemuck::pod_collect_to_vec(bytes),
-        })
+        let tally: Vec<u32> = bytemuck::pod_collect_to_vec(tally);
+        let (in_bins, rest) = tally.split_at(bins);
+        let (above, numbers) = rest.split_at(rest.len() - 1);
+        counts.merge(in_bins, above, numbers[0], count as u32);
+        let mut states: Vec<f32> = bytemuck::pod_collect_to_vec(states);
+        states.truncate(len);
+        Ok(Trajectories { steps, states })
     }
 
     /// Draws a fixed batch of a fixed policy and compares it with the CPU's.
@@ -194,15 +247,26 @@ impl Gpu {
         // Not a multiple of the workgroup, so that its edge is tested too.
         let count = 250;
         let expected = rollout.draw(&policy, count);
-        let got = self.draw(&self.load(&policy), &rollout, count).await?;
+        let mut counted = Counts::new((-3.0, 3.0), 40, &[-0.5, 0.25]);
+        let mut recounted = counted.clone();
+        let loaded = self.load(&policy);
+        let got = self
+            .count(&loaded, &rollout, count, count, &mut counted)
+            .await?;
         let difference = largest_difference(&got.states, &expected.states);
-        if difference <= SELF_TEST_TOLERANCE {
-            Ok(())
-        } else {
-            Err(format!(
+        if difference > SELF_TEST_TOLERANCE {
+            return Err(format!(
                 "the GPU's test batch differs from the CPU's by {difference:.2e}, \
                  more than {SELF_TEST_TOLERANCE:.0e}"
-            ))
+            ));
+        }
+        recounted.add(&got.terminals().collect::<Vec<f32>>());
+        match counted.difference(&recounted) {
+            0..=SELF_TEST_MISCOUNTS => Ok(()),
+            wrong => Err(format!(
+                "the GPU counted {wrong} of its {count} test trajectories in other places than \
+                 the CPU"
+            )),
         }
     }
 
@@ -259,14 +323,18 @@ fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
     })
 }
 
-/// Draws trajectory `first + i` into row i of `states`, shaped [count, steps + 1].
+/// Draws trajectory `first + i`, i < count. The first `paths` go into the rows of `states`, shaped
+/// [paths, steps + 1]; the terminal states of all are counted in `tally`: a slot for each of `bins`
+/// bins from `lo` on, one for each midpoint and the states above it, one for all numbers.
 ///
 /// `parameters` holds a policy in storage order. One thread walks [`LANES`] neighbouring
 /// trajectories; every row is guarded by `count`, so the launch needs no bounds checks.
 #[cube(launch_unchecked)]
 fn rollout_kernel(
     parameters: &[f32],
+    midpoints: &[f32],
     states: &mut [f32],
+    tally: &mut [Atomic<u32>],
     start: f32,
     sigma_scale: f32,
     extra_std: f32,
@@ -274,14 +342,19 @@ fn rollout_kernel(
     key_high: u32,
     first: u32,
     count: u32,
+    paths: u32,
     steps: u32,
+    lo: f32,
+    per_unit: f32,
+    bins: u32,
+    midpoint_count: u32,
     #[comptime] hidden: usize,
 ) {
     let row = ABSOLUTE_POS as u32 * comptime!(LANES as u32);
     if row < count {
         let mut first_layer = Array::<Lanes>::new(hidden);
         let mut x = Lanes::new(start);
-        write(states, x, row, 0u32, count, steps);
+        write(states, x, row, 0u32, paths, steps);
         for step in 0..steps {
             let t = f32::cast_from(step);
             let law = evaluate(parameters, x, t, &mut first_layer, hidden);
@@ -293,18 +366,57 @@ fn rollout_kernel(
                 z.insert(lane, normal(key_low, key_high, trajectory, step));
             }
             x = x + law.mean + std * z;
-            write(states, x, row, step + 1, count, steps);
+            write(states, x, row, step + 1, paths, steps);
         }
+        #[unroll]
+        for lane in 0..LANES {
+            if row + comptime!(lane as u32) < count {
+                tally_one(
+                    tally,
+                    midpoints,
+                    x.extract(lane),
+                    lo,
+                    per_unit,
+                    bins,
+                    midpoint_count,
+                );
+            }
+        }
+    }
+}
+
+/// Counts one terminal state, as [`Counts::add`] does.
+#[cube]
+fn tally_one(
+    tally: &mut [Atomic<u32>],
+    midpoints: &[f32],
+    x: f32,
+    lo: f32,
+    per_unit: f32,
+    bins: u32,
+    midpoint_count: u32,
+) {
+    let place = (x - lo) * per_unit;
+    if place >= 0.0f32 && place < f32::cast_from(bins) {
+        tally[u32::cast_from(place) as usize].fetch_add(1u32);
+    }
+    for i in 0..midpoint_count {
+        if x > midpoints[i as usize] {
+            tally[(bins + i) as usize].fetch_add(1u32);
+        }
+    }
+    if x <= 0.0f32 || x > 0.0f32 {
+        tally[(bins + midpoint_count) as usize].fetch_add(1u32);
     }
 }
 
 /// Writes x_t of the rows from `row` on.
 #[cube]
-fn write(states: &mut [f32], x: Lanes, row: u32, t: u32, count: u32, steps: u32) {
+fn write(states: &mut [f32], x: Lanes, row: u32, t: u32, rows: u32, steps: u32) {
     #[unroll]
     for lane in 0..LANES {
         let row = row + comptime!(lane as u32);
-        if row < count {
+        if row < rows {
             states[(row * (steps + 1) + t) as usize] = x.extract(lane);
         }
     }

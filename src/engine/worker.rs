@@ -16,7 +16,6 @@ use gflownet_tour_core::message::{
     TrainingResult,
 };
 use gflownet_tour_core::policy::Policy;
-use gflownet_tour_core::rollout::Trajectories;
 use gflownet_tour_core::sampler::Sampler;
 use gflownet_tour_core::trainer::Trainer;
 use gflownet_tour_core::weights;
@@ -319,7 +318,7 @@ impl Worker {
     async fn draw_chunk(&self, job: &mut Job) {
         if job.device == DeviceUsed::WebGpu {
             match self.gpu_chunk(job).await {
-                Ok(trajectories) => return job.tally.add(&trajectories),
+                Ok(()) => return,
                 Err(why) => {
                     // A lost device says so a moment after its reads have failed.
                     scope::pause(100.0).await;
@@ -347,7 +346,7 @@ impl Worker {
         job.sampling_ms += ms;
     }
 
-    async fn gpu_chunk(&self, job: &mut Job) -> Result<Trajectories<f32>, String> {
+    async fn gpu_chunk(&self, job: &mut Job) -> Result<(), String> {
         let (gpu, pace) = {
             let state = self.0.borrow();
             (state.gpu.clone(), state.gpu_pace)
@@ -358,13 +357,16 @@ impl Worker {
         let begin = scope::now_ms();
         let policy = job.model.on(&gpu);
         let rollout = job.plan.rollout(drawn);
-        let trajectories = scope::within(GPU_LIMIT_MS, gpu.draw(&policy, &rollout, count as usize))
+        let (counts, paths) = job.tally.parts();
+        let counting = gpu.count(&policy, &rollout, count as usize, paths, counts);
+        let whole = scope::within(GPU_LIMIT_MS, counting)
             .await
             .ok_or("the GPU did not answer in time")??;
+        job.tally.add_paths(&whole);
         let ms = scope::now_ms() - begin;
         self.0.borrow_mut().gpu_pace.learn(count, ms);
         job.sampling_ms += ms;
-        Ok(trajectories)
+        Ok(())
     }
 }
 

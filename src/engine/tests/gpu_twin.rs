@@ -3,6 +3,7 @@
 //! they were skipped.
 
 use cubecl::future::block_on;
+use gflownet_tour_core::counts::Counts;
 use gflownet_tour_core::noise::ThreefryRng;
 use gflownet_tour_core::policy::Policy;
 use gflownet_tour_core::rollout::Rollout;
@@ -132,6 +133,28 @@ fn other_widths() {
 #[test]
 fn a_large_batch() {
     check(&policy(64, 2.0), ROLLOUT, 20_000);
+}
+
+/// The GPU counts what it draws, as the CPU would count the same states.
+#[test]
+fn counts_and_the_first_trajectories() {
+    let Some(gpu) = gpu() else { return };
+    let policy = gpu.load(&policy(64, 3.0));
+    for (count, paths, bins) in [
+        (1, 0, 1),
+        (300, 7, 80),
+        (5_000, 5_000, 13),
+        (20_000, 120, 80),
+    ] {
+        let whole = block_on(gpu.draw(&policy, &ROLLOUT, count)).expect("the GPU draws");
+        let mut expected = Counts::new((-1.5, 2.0), bins, &[-0.3, 0.2, 0.9]);
+        let mut got = expected.clone();
+        expected.add(&whole.terminals().collect::<Vec<f32>>());
+        let first = gpu.count(&policy, &ROLLOUT, count, paths, &mut got);
+        let first = block_on(first).expect("the GPU counts");
+        assert_eq!(got, expected, "{count}");
+        assert_eq!(first.states, whole.states[..paths * 6]);
+    }
 }
 
 #[test]
