@@ -334,10 +334,10 @@ fn peer(folder: &Path, results: &mut Results) {
                 return out;
             })()",
         );
-    results.about.push(format!(
-        "ONNX Runtime Web {}, wasm, one thread",
-        outcome["version"]
-    ));
+    let version = outcome["version"].as_str().unwrap_or("of unknown version");
+    results
+        .about
+        .push(format!("ONNX Runtime Web {version}, wasm, one thread"));
     for count in ["2000", "100000"] {
         results.add(
             format!("ONNX Runtime Web/{count} trajectories"),
