@@ -2,7 +2,7 @@
 //!
 //! Activations are row-major, one row a state, and neurons lie in the lanes. All the work is one
 //! kind of loop: a few rows times a few vectors of columns, held in registers while a matrix goes
-//! by ([`tile`]). The forward pass, the backward pass and the gradient of the weights differ in
+//! by (`tile`). The forward pass, the backward pass and the gradient of the weights differ in
 //! what they feed it. Widths are padded with zeros to whole cache lines: a padded neuron has the
 //! value 0 and stays there, in training too.
 
