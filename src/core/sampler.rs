@@ -67,11 +67,6 @@ impl Sampler {
         }
     }
 
-    /// The table, where there is one.
-    pub fn table(&self) -> Option<&Table> {
-        self.table.as_ref()
-    }
-
     /// Draws `count` trajectories, which `sink` takes block by block: what [`Rollout::draw`]
     /// gives, to rounding. The first step, which all take from the same state, is evaluated once.
     pub fn draw_blocks(&self, rollout: &Rollout, count: usize, sink: &mut dyn FnMut(Block<'_>)) {

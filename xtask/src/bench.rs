@@ -49,10 +49,9 @@ pub fn run(root: &Path, machine: &str) -> Result<()> {
     let mut steps = Steps::start();
     let browser = setup::browser()?;
     let tools = setup::page(root)?;
-    let folder = root
-        .join("benches/runs")
-        .join(format!("{}-{machine}", today()));
-    make(&folder)?;
+    // The programs run in the root and write down how they were called: no path of this machine.
+    let folder = Path::new("benches/runs").join(format!("{}-{machine}", today()));
+    make(&root.join(&folder))?;
     let work = root.join("target/bench");
     make(&work)?;
     let python = python_peers(&work);
@@ -96,16 +95,15 @@ pub fn run(root: &Path, machine: &str) -> Result<()> {
     if let Some(python) = python {
         let mut peers = Command::new(python);
         peers
-            .arg(root.join("benches/peers.py"))
+            .arg("benches/peers.py")
             .arg(work.join("four_mode.onnx"))
-            .arg(folder.join("peers.json"));
+            .arg(folder.join("peers.json"))
+            .current_dir(root);
         steps.run("the native peers", &mut peers)?;
     }
     steps.run(
         "the table",
-        program("bench_report")
-            .arg(&folder)
-            .arg(root.join("README.md")),
+        program("bench_report").arg(&folder).arg("README.md"),
     )?;
     steps.summary();
     println!("The raw results are in {}.", folder.display());
