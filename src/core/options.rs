@@ -21,9 +21,6 @@ pub struct Options {
     /// Which rows of a batch are drawn backwards, and from where.
     #[serde(default)]
     pub backward_rollouts: BackwardRollouts,
-    /// Which weights the run returns.
-    #[serde(default)]
-    pub averaging: Averaging,
 }
 
 impl Options {
@@ -33,7 +30,6 @@ impl Options {
         backward_mean: BackwardMean::Net,
         learning_rates: Schedule::Constant,
         backward_rollouts: BackwardRollouts::None,
-        averaging: Averaging::None,
     };
 
     /// Whether these are [`Options::CLASSIC`].
@@ -75,34 +71,6 @@ impl Schedule {
     }
 }
 
-/// Which weights a run returns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Averaging {
-    /// The last iteration's.
-    #[default]
-    None,
-    /// The mean over all iterations from `from` (a fraction of the run) on, log Z's too
-    /// (Izmailov et al. 2018).
-    Tail {
-        /// Where the mean begins, in [0, 1).
-        from: f64,
-    },
-}
-
-impl Averaging {
-    /// How much of the mean the weights after `iteration` (from 0) of `iterations` make up, when
-    /// they are added to it: 1 for the first, 1/2 for the second. `None` where nothing is added.
-    pub fn share(&self, iteration: usize, iterations: usize) -> Option<f64> {
-        let Averaging::Tail { from } = *self else {
-            return None;
-        };
-        let first = ((from * iterations as f64) as usize).min(iterations.saturating_sub(1));
-        (iteration >= first).then(|| 1.0 / (iteration - first + 1) as f64)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,15 +105,5 @@ mod tests {
             .factor(0, 1),
             1.0
         );
-    }
-
-    #[test]
-    fn the_tail_is_averaged_evenly() {
-        let tail = Averaging::Tail { from: 0.6 };
-        let shares: Vec<_> = (0..10).map(|i| tail.share(i, 10)).collect();
-        assert_eq!(shares[..6], [None; 6]);
-        assert_eq!(shares[6..], [1.0, 0.5, 1.0 / 3.0, 0.25].map(Some));
-        assert_eq!(Averaging::None.share(9, 10), None);
-        assert_eq!(Averaging::Tail { from: 1.0 }.share(9, 10), Some(1.0));
     }
 }

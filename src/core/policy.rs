@@ -39,9 +39,9 @@ pub const FREQUENCIES: [f64; 6] = [0.25, 0.5, 1.0, 1.5, 2.0, 3.0];
 pub const FEATURES: usize = 2 + 2 * FREQUENCIES.len();
 /// The amplitude of the waves among the features, and what multiplies x and x² before them. Adam
 /// steps alike in every weight, so larger features learn faster.
-pub(crate) const WAVE_GAIN: f64 = 3.0;
-pub(crate) const LINEAR_GAIN: f64 = WAVE_GAIN / 5.0;
-pub(crate) const SQUARE_GAIN: f64 = WAVE_GAIN / 100.0;
+pub const WAVE_GAIN: f64 = 3.0;
+pub const LINEAR_GAIN: f64 = WAVE_GAIN / 5.0;
+pub const SQUARE_GAIN: f64 = WAVE_GAIN / 100.0;
 /// A policy with features begins near the mean 0 and this raw number, with last weights this much
 /// smaller than usual: a walk that neither runs away nor stands still.
 const FEATURES_OUTPUT: (f64, f64) = (0.13, 0.1);

@@ -12,7 +12,6 @@ use crate::balance::BackwardMean;
 use crate::mixture::Mixture;
 use crate::network::{self, Activations, FEATURE_ROW, Network, ROW_TILE, tile};
 use crate::noise::{Noise, ThreefryRng};
-use crate::options::Averaging;
 use crate::policy::{Inputs, MAX_STD, MIN_STD, Policy};
 use crate::rollout::{Rollout, Trajectories};
 use crate::sampler::Walk;
@@ -33,6 +32,8 @@ pub mod stream {
     pub const FIGURE: u32 = 3;
     /// The noise of trajectories that are drawn backwards.
     pub const BACKWARD_NOISE: u32 = 4;
+    /// The noise of trajectories that estimate log Z.
+    pub const SCORE: u32 = 5;
 }
 
 /// The seed of a stream of noise that belongs to the run's `seed`.
@@ -85,8 +86,6 @@ pub struct Trainer {
     log_z: f32,
     log_z_moments: [f32; 2],
     log_z_gradient: f32,
-    /// The mean of log Z over the averaged iterations, once there are any.
-    mean_log_z: Option<f32>,
     iteration: usize,
     replay: Option<Replay>,
     scratch: Scratch,
@@ -98,8 +97,6 @@ struct Side {
     network: Network,
     gradient: Aligned,
     moments: [Aligned; 2],
-    /// The mean over the averaged iterations.
-    mean: Option<Network>,
     /// Features and activations of the chunk, step after step.
     features: Aligned,
     first: Aligned,
@@ -110,15 +107,13 @@ struct Side {
 }
 
 impl Side {
-    fn new(policy: &Policy<f32>, steps: usize, averaging: Averaging) -> Self {
+    fn new(policy: &Policy<f32>, steps: usize) -> Self {
         let network = Network::new(policy);
-        let averaged = averaging != Averaging::None;
         let zeros = Aligned::zeros(network.layout.len());
         let activations = Aligned::zeros(steps * CHUNK * network.layout.width);
         Side {
             gradient: zeros.clone(),
             moments: [zeros.clone(), zeros],
-            mean: averaged.then(|| network.clone()),
             features: Aligned::zeros(steps * CHUNK * network.layout.feature_row()),
             first: activations.clone(),
             second: activations,
@@ -145,21 +140,6 @@ impl Side {
             second: Some(&mut self.second.vectors_mut::<S>()[slot * CHUNK * n..][..rows * n]),
         };
         (&self.network, room)
-    }
-
-    /// The network's part in the mean is `share` from now on.
-    fn average(&mut self, share: f64) {
-        let Some(mean) = &mut self.mean else { return };
-        let now = self.network.parameters.floats();
-        for (mean, &now) in mean.parameters.floats_mut().iter_mut().zip(now) {
-            *mean += share as f32 * (now - *mean);
-        }
-    }
-
-    /// The policy: its mean, where `averaged` and where there is one.
-    fn policy(&self, averaged: bool) -> Policy<f32> {
-        let mean = self.mean.as_ref().filter(|_| averaged);
-        mean.unwrap_or(&self.network).to_policy()
     }
 }
 
@@ -315,19 +295,17 @@ impl Trainer {
         log_z: f32,
         noise: u64,
     ) -> Trainer {
-        let averaging = recipe.options.averaging;
-        let forward = Side::new(forward, recipe.steps, averaging);
+        let forward = Side::new(forward, recipe.steps);
         let layout = forward.network.layout;
         let width = layout.width;
         Trainer {
             level: Level::best(),
             noise,
             reward: Reward::new(&Mixture::new(recipe.modes.clone())),
-            backward: Side::new(backward, recipe.steps, averaging),
+            backward: Side::new(backward, recipe.steps),
             log_z,
             log_z_moments: [0.0; 2],
             log_z_gradient: 0.0,
-            mean_log_z: None,
             iteration: 0,
             replay: None,
             scratch: Scratch {
@@ -381,11 +359,10 @@ impl Trainer {
         });
         self.iteration += 1;
         self.level.dispatch(Adam(self));
-        self.average();
         Progress {
             iteration: self.iteration,
             loss,
-            log_z: self.log_z(),
+            log_z: self.log_z,
         }
     }
 
@@ -402,21 +379,6 @@ impl Trainer {
             first,
         });
         rows
-    }
-
-    /// Adds the finished iteration to the means that the recipe asks for.
-    fn average(&mut self) {
-        let Recipe {
-            options,
-            iterations,
-            ..
-        } = &self.recipe;
-        if let Some(share) = options.averaging.share(self.iteration - 1, *iterations) {
-            self.forward.average(share);
-            self.backward.average(share);
-            let mean = self.mean_log_z.unwrap_or(self.log_z);
-            self.mean_log_z = Some(mean + share as f32 * (self.log_z - mean));
-        }
     }
 
     /// Loss and gradient of a given batch; no parameter is changed. The trajectories have the
@@ -440,19 +402,19 @@ impl Trainer {
         self.iteration
     }
 
-    /// The forward policy as it is now: where weights are averaged, their mean so far.
+    /// The forward policy as it is now.
     pub fn forward(&self) -> Policy<f32> {
-        self.forward.policy(self.mean_log_z.is_some())
+        self.forward.network.to_policy()
     }
 
-    /// The backward policy as it is now, likewise.
+    /// The backward policy as it is now.
     pub fn backward(&self) -> Policy<f32> {
-        self.backward.policy(self.mean_log_z.is_some())
+        self.backward.network.to_policy()
     }
 
-    /// log Z as it is now, likewise, in nats.
+    /// log Z as it is now, in nats.
     pub fn log_z(&self) -> f32 {
-        self.mean_log_z.unwrap_or(self.log_z)
+        self.log_z
     }
 }
 
@@ -1146,7 +1108,7 @@ mod tests {
     use crate::experiment::EXPERIMENTS;
     use crate::options::{Options, Schedule};
 
-    /// Every option but averaging.
+    /// Every option.
     const OPTIONS: Options = Options {
         inputs: Inputs::StepFeatures { steps: 5 },
         backward_mean: BackwardMean::Bridge,
@@ -1159,7 +1121,6 @@ mod tests {
             from_iteration: 1,
             priority: Priority::Reward,
         },
-        averaging: Averaging::None,
     };
 
     fn recipe(hidden: usize, steps: usize, backward_loop: BackwardLoop) -> Recipe {
@@ -1407,39 +1368,6 @@ mod tests {
         );
         let loss = f64::from(trainer.step().loss);
         assert!((loss / plain - 1.0).abs() < 1e-4, "{loss} {plain}");
-    }
-
-    #[test]
-    fn averaged_weights_are_the_mean_of_the_tail() {
-        let recipe = |averaging| Recipe {
-            iterations: 10,
-            options: Options {
-                averaging,
-                ..OPTIONS
-            },
-            ..recipe(4, 5, BackwardLoop::Correct)
-        };
-        let mut plain = Trainer::new(&recipe(Averaging::None), 3);
-        let mut averaged = Trainer::new(&recipe(Averaging::Tail { from: 0.7 }), 3);
-        let mut tail = Vec::new();
-        for iteration in 0..10 {
-            plain.step();
-            averaged.step();
-            if iteration >= 7 {
-                let weights = [plain.forward(), plain.backward()];
-                let weights = weights.map(|p| p.parameters().to_vec()).concat();
-                tail.push([weights, vec![plain.log_z()]].concat());
-            } else {
-                assert_eq!(averaged.forward(), plain.forward());
-            }
-        }
-        let got = [averaged.forward(), averaged.backward()];
-        let got = got.map(|p| p.parameters().to_vec()).concat();
-        let got = [got, vec![averaged.log_z()]].concat();
-        for (i, got) in got.into_iter().enumerate() {
-            let mean = tail.iter().map(|weights| weights[i]).sum::<f32>() / 3.0;
-            assert!((got - mean).abs() < 1e-6, "{i}: {got} {mean}");
-        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! [`train`] and [`train_with_burn`] are the library's entries; [`command`] is the
 //! `train_distill` program around them.
 
+mod ablation;
 pub mod command;
 mod figure;
 pub mod net;

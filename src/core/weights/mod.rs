@@ -2,6 +2,7 @@
 //!
 //! This room reads and writes bytes; whoever owns the disk or the network brings them.
 
+pub mod ablation;
 pub mod manifest;
 
 use crate::experiment::HIDDEN;
@@ -92,6 +93,9 @@ pub enum WeightsError {
     /// The manifest is not the JSON that it should be.
     #[error("{file} is not a manifest ({why}); retrain, or take the file from the repository")]
     NotManifest { file: String, why: String },
+    /// A table of options is not the JSON that it should be.
+    #[error("{file} is not a table of options ({why}); make it anew with train-distill --ablate")]
+    NotAblation { file: String, why: String },
     /// A field of the manifest contradicts another or cannot be.
     #[error("{file}: model `{model}` has {found} in `{field}`, where {expected} belongs; retrain")]
     Field {
