@@ -15,7 +15,7 @@ use gflownet_tour_core::message::{
     self, BatchResult, DeviceChoice, DeviceUsed, FromEngine, GpuStatus, PLACEHOLDER_STD, ToEngine,
     TrainingResult,
 };
-use gflownet_tour_core::policy::Policy;
+use gflownet_tour_core::policy::{Inputs, Policy};
 use gflownet_tour_core::sampler::Sampler;
 use gflownet_tour_core::trainer::Trainer;
 use gflownet_tour_core::weights;
@@ -139,6 +139,10 @@ impl Model {
         self.table.get().map_or(0.0, |(_, ms)| *ms)
     }
 
+    fn is_on_gpu(&self) -> bool {
+        self.on_gpu.borrow().is_some()
+    }
+
     fn on(&self, gpu: &Gpu) -> GpuPolicy {
         self.on_gpu
             .borrow_mut()
@@ -212,7 +216,7 @@ impl Worker {
         }
         let started = scope::within(GPU_START_LIMIT_MS, async {
             let gpu = Gpu::start().await?;
-            gpu.self_test().await?;
+            gpu.self_test(Inputs::Raw).await?;
             Ok::<Gpu, String>(gpu)
         });
         let status = match started.await {
@@ -354,6 +358,13 @@ impl Worker {
         let gpu = gpu.ok_or("the GPU is no longer in use")?;
         let drawn = job.tally.drawn();
         let count = pace.chunk(job.plan.request.count - drawn);
+        let inputs = job.model.weights.inputs();
+        if inputs != Inputs::Raw && !job.model.is_on_gpu() {
+            // Another kernel than the one that was tested at the start.
+            scope::within(GPU_START_LIMIT_MS, gpu.self_test(inputs))
+                .await
+                .ok_or("the GPU did not answer in time")??;
+        }
         let begin = scope::now_ms();
         let policy = job.model.on(&gpu);
         let rollout = job.plan.rollout(drawn);

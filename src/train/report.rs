@@ -3,7 +3,7 @@
 use super::Trained;
 use crate::density::TerminalDensity;
 use crate::divergence::{self, Metrics};
-use crate::experiment::EXPERIMENTS;
+use crate::experiment;
 use crate::mixture::Mixture;
 use crate::trainer::Progress;
 use crate::weights::manifest::{CurvePoint, FORMAT, Manifest, ModelEntry, Recipe, SeedResult};
@@ -17,7 +17,7 @@ const CURVE_POINTS: usize = 200;
 const FINAL_ITERATIONS: usize = 100;
 
 /// `value` to so many significant digits: a manifest is read by people and compared in diffs.
-fn rounded(value: f64, digits: usize) -> f64 {
+pub fn rounded(value: f64, digits: usize) -> f64 {
     format!("{value:.*e}", digits - 1).parse().unwrap_or(value)
 }
 
@@ -143,8 +143,8 @@ pub fn merge(old: Option<Manifest>, new: Vec<ModelEntry>) -> Manifest {
     let old = old.map_or_else(Vec::new, |manifest| manifest.models);
     let mut models: BTreeMap<(usize, String), ModelEntry> = BTreeMap::new();
     for entry in old.into_iter().chain(new) {
-        let known = EXPERIMENTS.iter().position(|e| e.name == entry.name);
-        let place = known.unwrap_or(EXPERIMENTS.len());
+        let known = experiment::all().position(|e| e.name == entry.name);
+        let place = known.unwrap_or(usize::MAX);
         models.insert((place, entry.name.clone()), entry);
     }
     Manifest {
@@ -160,7 +160,7 @@ fn list(values: &[f64], digits: usize) -> String {
 }
 
 /// Rows of cells as a table with aligned columns; the first row is its head.
-fn table(rows: &[Vec<String>]) -> String {
+pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
@@ -207,7 +207,7 @@ pub fn models_table(manifest: &Manifest) -> String {
 }
 
 /// The middle of `values`: with an even number of them, the mean of the middle two.
-fn median(mut values: Vec<f64>) -> f64 {
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let (low, high) = ((values.len() - 1) / 2, values.len() / 2);
     0.5 * (values[low] + values[high])
@@ -262,7 +262,7 @@ pub fn experiments_table() -> String {
         "backward loop",
         "modes: mean (variance)",
     ])];
-    for e in &EXPERIMENTS {
+    for e in experiment::all() {
         let modes = e.modes.iter().fold(String::new(), |mut text, mode| {
             let _ = write!(text, "{} ({})  ", mode.mean, mode.var);
             text

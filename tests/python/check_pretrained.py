@@ -18,13 +18,28 @@ import numpy as np
 from safetensors.numpy import load_file
 
 
+def features(x):
+    """What a policy with step features reads of x, [rows, 14]."""
+    columns = [0.6 * x, 0.03 * x * x]
+    for k in (0.25, 0.5, 1.0, 1.5, 2.0, 3.0):
+        columns += [3 * np.sin(k * x), 3 * np.cos(k * x)]
+    return np.stack(columns, axis=1)
+
+
 def law(tensors, net, states):
     """Mean and standard deviation of the action in states [rows, 2] = (x, t)."""
     h = states
     for layer in (0, 2, 4):
         weight = tensors[f"{net}.{layer}.weight"].astype(h.dtype)
         bias = tensors[f"{net}.{layer}.bias"].astype(h.dtype)
-        h = h @ weight.T + bias
+        if weight.ndim == 3:  # a first layer for each step, which reads features
+            step = states[:, 1].astype(int) % len(weight)
+            values = features(states[:, 0])
+            h = np.empty((len(states), weight.shape[1]))
+            for t in np.unique(step):
+                h[step == t] = values[step == t] @ weight[t].T + bias[t]
+        else:
+            h = h @ weight.T + bias
         if layer < 4:
             h = np.where(h > 0, h, np.expm1(np.minimum(h, 0)))
     return h[:, 0], 0.1 + 0.9 / (1 + np.exp(-h[:, 1]))
