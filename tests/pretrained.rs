@@ -4,11 +4,14 @@ use gflownet_tour::density::TerminalDensity;
 use gflownet_tour::divergence::{self, Metrics};
 use gflownet_tour::experiment::{DEFAULT_SEED, EXPERIMENTS, Experiment};
 use gflownet_tour::weights::manifest::{self, Manifest, ModelEntry, Recipe, SeedResult};
+use gflownet_tour::weights::snapshots::{self, rounded};
 use gflownet_tour::weights::{self, Model};
 use std::fs;
 use std::path::Path;
 
-const SEEDS: usize = 5;
+const SEEDS: usize = 16;
+/// What the rounding of a snapshot's weights may move its total variation by.
+const ROUNDING: f64 = 1e-3;
 
 fn read(file: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -116,6 +119,44 @@ fn the_curves_run_to_the_end_of_the_training() {
         assert_eq!(last.iteration, entry.recipe.iterations);
         assert!(entry.curve.len() >= 100 && entry.curve.len() <= 200);
         assert!((last.log_z - entry.log_z).abs() < 1e-5);
+        assert!((last.total_variation - entry.metrics.total_variation).abs() < 1e-5);
+        assert_eq!(entry.curve[0].iteration, 1);
+    }
+}
+
+/// The file is the manifest's, begins untrained and ends with the shipped model; and where it meets
+/// the curve, total variation and log Z are the curve's: rounding to halves does little.
+#[test]
+fn the_snapshots_are_the_training_that_the_curve_tells_of() {
+    for entry in manifest().models {
+        let listed = entry.snapshots.as_ref().expect(&entry.name);
+        let bytes = read(&listed.file);
+        assert_eq!(weights::sha256(&bytes), listed.sha256);
+        let snapshots = snapshots::parse(&listed.file, &bytes).unwrap();
+        let iterations: Vec<usize> = snapshots.iter().map(|s| s.iteration as usize).collect();
+        assert_eq!(iterations, listed.iterations);
+        let last = snapshots.last().unwrap();
+        let model = model(&entry);
+        let halves = model.forward.parameters().iter().map(|&w| rounded(w));
+        assert!(halves.eq(last.forward.parameters().iter().copied()));
+        assert_eq!(last.log_z, model.log_z);
+
+        let experiment = Experiment::named(&entry.name).unwrap();
+        let mut compared = 0;
+        for snapshot in &snapshots {
+            let iteration = snapshot.iteration as usize;
+            let Some(point) = entry.curve.iter().find(|p| p.iteration == iteration) else {
+                continue;
+            };
+            let policy = snapshot.forward.cast::<f64>();
+            let density = TerminalDensity::of(&policy, experiment.start, experiment.steps, 1.0);
+            let got = divergence::total_variation(&density, &experiment.target());
+            let moved = (got - point.total_variation).abs();
+            assert!(moved < ROUNDING, "{} at {iteration}: {moved}", entry.name);
+            assert!((f64::from(snapshot.log_z) - point.log_z).abs() < 1e-5);
+            compared += 1;
+        }
+        assert!(compared >= 8, "{}: {compared}", entry.name);
     }
 }
 

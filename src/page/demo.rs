@@ -83,6 +83,7 @@ pub fn Demo(index: usize) -> impl IntoView {
             demo: 0,
             id: 0,
             model: experiment.name.into(),
+            snapshot: None,
             sigma_scale: temperature.get(),
             seed: seed.get(),
             count: count.get(),

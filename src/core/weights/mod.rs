@@ -82,8 +82,8 @@ pub enum WeightsError {
     },
     /// The file is whole, and yet another one than the manifest lists.
     #[error(
-        "{file} has SHA-256 {found}, where the manifest has {expected}: \
-         one of the two is damaged or of another training; reload the page or retrain"
+        "{file} has SHA-256 {found} instead of the manifest's {expected}: it was damaged on the way \
+         or belongs to another training; fetch it again or retrain"
     )]
     Checksum {
         file: String,
@@ -306,6 +306,22 @@ fn assemble(metadata: &BTreeMap<String, String>, tensors: &[Tensor]) -> Vec<u8> 
     bytes
 }
 
+/// Checks that `bytes` are the file that a manifest lists.
+///
+/// # Errors
+/// When their SHA-256 is not `expected`.
+pub fn check_sha256(file: &str, bytes: &[u8], expected: &str) -> Result<(), WeightsError> {
+    let found = sha256(bytes);
+    if found == expected {
+        return Ok(());
+    }
+    Err(WeightsError::Checksum {
+        file: file.into(),
+        found,
+        expected: expected.into(),
+    })
+}
+
 /// The SHA-256 of `bytes` in lower-case hexadecimal, as the manifest gives it.
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
@@ -440,6 +456,12 @@ mod tests {
         assert_eq!(
             sha256(b"abc"),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        check_sha256("abc", b"abc", &sha256(b"abc")).unwrap();
+        let error = check_sha256("abc", b"abd", &sha256(b"abc")).unwrap_err();
+        assert!(
+            error.to_string().starts_with("abc has SHA-256 a52d159f"),
+            "{error}"
         );
     }
 }
