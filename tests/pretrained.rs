@@ -124,8 +124,8 @@ fn the_curves_run_to_the_end_of_the_training() {
     }
 }
 
-/// The file is the manifest's, begins untrained and ends with the shipped model; and where it meets
-/// the curve, total variation and log Z are the curve's: rounding to halves does little.
+/// The file is the manifest's, begins untrained and ends with the shipped model; between them
+/// total variation and log Z are the curve's: rounding to halves does little.
 #[test]
 fn the_snapshots_are_the_training_that_the_curve_tells_of() {
     for entry in manifest().models {
@@ -142,21 +142,17 @@ fn the_snapshots_are_the_training_that_the_curve_tells_of() {
         assert_eq!(last.log_z, model.log_z);
 
         let experiment = Experiment::named(&entry.name).unwrap();
-        let mut compared = 0;
-        for snapshot in &snapshots {
+        for snapshot in &snapshots[1..] {
             let iteration = snapshot.iteration as usize;
-            let Some(point) = entry.curve.iter().find(|p| p.iteration == iteration) else {
-                continue;
-            };
+            let point = entry.curve.iter().find(|p| p.iteration == iteration);
+            let point = point.expect("snapshots are points of the curve");
             let policy = snapshot.forward.cast::<f64>();
             let density = TerminalDensity::of(&policy, experiment.start, experiment.steps, 1.0);
             let got = divergence::total_variation(&density, &experiment.target());
             let moved = (got - point.total_variation).abs();
             assert!(moved < ROUNDING, "{} at {iteration}: {moved}", entry.name);
             assert!((f64::from(snapshot.log_z) - point.log_z).abs() < 1e-5);
-            compared += 1;
         }
-        assert!(compared >= 8, "{}: {compared}", entry.name);
     }
 }
 

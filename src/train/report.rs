@@ -35,32 +35,35 @@ fn mean_loss(history: &[Progress]) -> f64 {
     history.iter().map(|p| f64::from(p.loss)).sum::<f64>() / history.len() as f64
 }
 
-/// Up to `count` iterations that rise to `last` as the given power of their number does: the higher
-/// it is, the denser they are early on, where a training changes most.
-fn dense_early(last: usize, count: usize, power: i32) -> BTreeSet<usize> {
-    (0..=count)
-        .map(|i| (last as f64 * (i as f64 / count as f64).powi(power)).round() as usize)
-        .collect()
+/// The iteration of the curve's point number `point` of [`CURVE_POINTS`]. They rise as its square,
+/// for a training changes most early on.
+fn curve_point(iterations: usize, point: f64) -> usize {
+    (iterations as f64 * (point / CURVE_POINTS as f64).powi(2)).round() as usize
 }
 
 /// The iterations after which the curve has a point.
 fn curve_iterations(iterations: usize) -> BTreeSet<usize> {
-    let mut points = dense_early(iterations, CURVE_POINTS, 2);
-    points.remove(&0);
-    points
+    (1..=CURVE_POINTS)
+        .map(|point| curve_point(iterations, point as f64))
+        .filter(|&iteration| iteration > 0)
+        .collect()
 }
 
-/// The iterations after which there is a snapshot.
+/// The iterations after which there is a snapshot: 0, and points of the curve, denser early on than
+/// these are.
 fn snapshot_iterations(iterations: usize) -> BTreeSet<usize> {
-    dense_early(iterations, SNAPSHOTS, 3)
+    (0..=SNAPSHOTS)
+        .map(|i| {
+            let share = (i as f64 / SNAPSHOTS as f64).powf(1.5);
+            curve_point(iterations, (CURVE_POINTS as f64 * share).round())
+        })
+        .collect()
 }
 
 /// The iterations of a run whose policy a report needs, rising.
 pub fn moments(iterations: usize) -> Vec<usize> {
-    let points = curve_iterations(iterations);
-    (&points | &snapshot_iterations(iterations))
-        .into_iter()
-        .collect()
+    let untrained = std::iter::once(0);
+    untrained.chain(curve_iterations(iterations)).collect()
 }
 
 /// The curve: losses are means since the point before. It has points where moments were kept.
@@ -418,9 +421,11 @@ mod tests {
             assert_eq!(points.first(), Some(&0));
             assert_eq!(points.last(), Some(&iterations));
             assert!(points.len() <= SNAPSHOTS + 1);
+            let curve = curve_iterations(iterations);
+            assert!(points.iter().skip(1).all(|point| curve.contains(point)));
         }
         let points: Vec<usize> = snapshot_iterations(5_000).into_iter().collect();
-        assert!(points.len() > 35);
+        assert!(points.len() > 35, "{points:?}");
         assert!(points[points.len() / 2] < 5_000 / 4, "{points:?}");
     }
 
