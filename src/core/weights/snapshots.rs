@@ -1,7 +1,7 @@
 //! A model's forward policy at points of its training: `snapshots/NAME.safetensors`, in and out.
 //!
 //! Weights are kept as halves (IEEE binary16), which is half the file. Their rounding moves the
-//! total variation of a bundled snapshot by less than a thousandth (`tests/pretrained.rs`). The
+//! total variation of a bundled snapshot by less than .002 (`tests/pretrained.rs`). The
 //! end of the training is in the model's own file without rounding.
 
 use super::{
