@@ -5,6 +5,7 @@ pub mod format;
 pub mod numbers;
 pub mod palette;
 pub mod picture;
+pub mod record;
 pub mod schedule;
 
 #[cfg(target_arch = "wasm32")]
@@ -12,9 +13,13 @@ mod app;
 #[cfg(target_arch = "wasm32")]
 mod demo;
 #[cfg(target_arch = "wasm32")]
+mod history;
+#[cfg(target_arch = "wasm32")]
 mod link;
 #[cfg(target_arch = "wasm32")]
 mod plot;
+#[cfg(target_arch = "wasm32")]
+mod predict;
 #[cfg(target_arch = "wasm32")]
 mod screen;
 #[cfg(target_arch = "wasm32")]
