@@ -4,6 +4,7 @@
 use crate::balance::BackwardLoop;
 use crate::exploration::Exploration;
 use crate::mixture::{Mixture, Mode};
+use crate::options::Options;
 
 /// One named experiment: a target and the recipe that trains a sampler for it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,18 +21,22 @@ pub struct Experiment {
     pub steps: usize,
     /// Training iterations.
     pub iterations: usize,
+    /// Adam's learning rate for both networks.
+    pub learning_rate: f64,
     /// Adam's β2, the decay of its mean of squared gradients.
     pub adam_beta_2: f64,
     /// Noise added to the sampling standard deviation.
     pub exploration: Exploration,
     /// Which backward terms the loss sums.
     pub backward_loop: BackwardLoop,
+    /// What the training does beside the classic one.
+    pub options: Options,
 }
 
 /// Trajectories in a training batch, in every experiment.
 pub const BATCH: usize = 256;
-/// Adam's learning rate for both networks.
-pub const LEARNING_RATE: f64 = 1e-3;
+/// The classic learning rate of both networks.
+const LEARNING_RATE: f64 = 1e-3;
 /// Adam's learning rate for log Z.
 pub const LOG_Z_LEARNING_RATE: f64 = 1e-1;
 /// The β2 that Adam's authors and every framework suggest.
@@ -63,9 +68,11 @@ pub const EXPERIMENTS: [Experiment; 5] = [
         start: 0.0,
         steps: 5,
         iterations: 5_000,
+        learning_rate: LEARNING_RATE,
         adam_beta_2: USUAL_BETA_2,
         exploration: Exploration::None,
         backward_loop: BackwardLoop::Correct,
+        options: Options::CLASSIC,
     },
     Experiment {
         name: "easy_buggy",
@@ -74,9 +81,11 @@ pub const EXPERIMENTS: [Experiment; 5] = [
         start: 0.0,
         steps: 5,
         iterations: 5_000,
+        learning_rate: LEARNING_RATE,
         adam_beta_2: USUAL_BETA_2,
         exploration: Exploration::None,
         backward_loop: BackwardLoop::CountsForced,
+        options: Options::CLASSIC,
     },
     Experiment {
         name: "hard_on_policy",
@@ -85,9 +94,11 @@ pub const EXPERIMENTS: [Experiment; 5] = [
         start: 0.0,
         steps: 5,
         iterations: 5_000,
+        learning_rate: LEARNING_RATE,
         adam_beta_2: USUAL_BETA_2,
         exploration: Exploration::None,
         backward_loop: BackwardLoop::Correct,
+        options: Options::CLASSIC,
     },
     Experiment {
         name: "hard_off_policy",
@@ -96,9 +107,11 @@ pub const EXPERIMENTS: [Experiment; 5] = [
         start: 0.0,
         steps: 5,
         iterations: 5_000,
+        learning_rate: LEARNING_RATE,
         adam_beta_2: USUAL_BETA_2,
         exploration: DECAYING,
         backward_loop: BackwardLoop::Correct,
+        options: Options::CLASSIC,
     },
     Experiment {
         name: "four_mode",
@@ -107,6 +120,7 @@ pub const EXPERIMENTS: [Experiment; 5] = [
         start: 0.0,
         steps: 5,
         iterations: 10_000,
+        learning_rate: LEARNING_RATE,
         // Rare trajectories that end far from every mode make huge gradients. With the usual
         // 0.999 Adam remembers their squares for a thousand iterations and steps too short: over
         // twelve seeds, six of them in another implementation, TV was .13 to .37 with a median of
@@ -114,6 +128,7 @@ pub const EXPERIMENTS: [Experiment; 5] = [
         adam_beta_2: 0.99,
         exploration: DECAYING,
         backward_loop: BackwardLoop::Correct,
+        options: Options::CLASSIC,
     },
 ];
 

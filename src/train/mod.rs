@@ -67,6 +67,12 @@ pub enum TrainError {
         loss: f32,
         log_z: f32,
     },
+    /// burn's trainer, the oracle of the classic recipe, knows no other.
+    #[error(
+        "burn trains the classic recipe only, and this one has options; leave out --trainer burn \
+         and --device wgpu"
+    )]
+    HasOptions,
     /// The device failed.
     #[error(transparent)]
     Device(#[from] ReadError),
@@ -99,10 +105,11 @@ pub fn train(
     )
 }
 
-/// The same with burn on `device`: slower, and written so that it can be seen to be right.
+/// The same with burn on `device`, for recipes without options: slower, and written so that it can
+/// be seen to be right.
 ///
 /// # Errors
-/// As [`train`], and when the device fails.
+/// As [`train`], when the recipe has options, and when the device fails.
 pub fn train_with_burn(
     recipe: &Recipe,
     seed: u64,
@@ -110,6 +117,9 @@ pub fn train_with_burn(
     keep: &[usize],
     on_progress: impl FnMut(&Progress) -> ControlFlow<()>,
 ) -> Result<Trained, TrainError> {
+    if !recipe.options.is_classic() {
+        return Err(TrainError::HasOptions);
+    }
     let device = device.clone().autodiff();
     let target = Mixture::new(recipe.modes.clone());
     let policy = |stream| Policy::init(recipe.hidden, &mut ThreefryRng::new(seed, stream));
@@ -341,6 +351,14 @@ mod tests {
         let history = fused(&recipe(300)).unwrap().history;
         let mean = |part: &[Progress]| part.iter().map(|p| p.loss).sum::<f32>() / 20.0;
         assert!(mean(&history[280..]) < 0.1 * mean(&history[..20]));
+    }
+
+    #[test]
+    fn burn_refuses_a_recipe_with_options() {
+        let mut recipe = recipe(1);
+        recipe.options.backward_mean = crate::balance::BackwardMean::Bridge;
+        assert_eq!(burn(&recipe), Err(TrainError::HasOptions));
+        assert!(fused(&recipe).is_ok());
     }
 
     #[test]

@@ -203,13 +203,10 @@ pub fn serialize(policy: &Policy<f32>) -> Vec<u8> {
         node("Add", &["above", "least"], &["std"], None),
         node("Concat", &["mean", "std"], &["policy"], Some(("axis", 1))),
     ];
-    let shapes = Policy::<f32>::shapes(policy.hidden());
+    let shapes = Policy::<f32>::shapes(policy.inputs(), policy.hidden());
     let parts = Policy::<f32>::LAYOUT.iter().zip(shapes).zip(policy.parts());
     let mut initializer: Vec<TensorProto> = parts
-        .map(|((name, shape), values)| {
-            let rank = if shape[1] == 0 { 1 } else { 2 };
-            floats(name, &shape[..rank], values)
-        })
+        .map(|((name, shape), values)| floats(name, &shape, values))
         .collect();
     initializer.push(floats("span", &[], &[(MAX_STD - MIN_STD) as f32]));
     initializer.push(floats("least", &[], &[MIN_STD as f32]));

@@ -5,6 +5,7 @@ use crate::divergence::Metrics;
 use crate::experiment::{self, Experiment};
 use crate::exploration::Exploration;
 use crate::mixture::Mode;
+use crate::options::Options;
 use crate::weights::{WeightsError, snapshots};
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +81,9 @@ pub struct Recipe {
     pub exploration: Exploration,
     /// The backward terms that the loss counts.
     pub backward_loop: BackwardLoop,
+    /// What the training does beside the classic one.
+    #[serde(default, skip_serializing_if = "Options::is_classic")]
+    pub options: Options,
 }
 
 impl Recipe {
@@ -92,11 +96,12 @@ impl Recipe {
             iterations: experiment.iterations,
             batch: experiment::BATCH,
             hidden: experiment::HIDDEN,
-            learning_rate: experiment::LEARNING_RATE,
+            learning_rate: experiment.learning_rate,
             log_z_learning_rate: experiment::LOG_Z_LEARNING_RATE,
             adam_beta_2: experiment.adam_beta_2,
             exploration: experiment.exploration,
             backward_loop: experiment.backward_loop,
+            options: experiment.options,
         }
     }
 }
@@ -285,6 +290,7 @@ mod tests {
                     to_std: 0.0,
                 },
                 backward_loop: BackwardLoop::CountsForced,
+                options: Options::CLASSIC,
             },
             seed: u64::MAX,
             final_loss: 0.125,

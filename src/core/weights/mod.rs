@@ -6,7 +6,7 @@ pub mod manifest;
 pub mod snapshots;
 
 use crate::experiment::HIDDEN;
-use crate::policy::Policy;
+use crate::policy::{Inputs, Policy};
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -18,7 +18,8 @@ use std::collections::BTreeMap;
 /// Linear)` under a prefix: `forward.0.weight` `[64, 2]`, `forward.0.bias` `[64]`,
 /// `forward.2.weight` `[64, 64]`, `forward.2.bias` `[64]`, `forward.4.weight` `[2, 64]`,
 /// `forward.4.bias` `[2]`, the same under `backward.`, and `log_z` `[1]`; all F32, little-endian,
-/// row-major.
+/// row-major. Where a policy reads step features, its first layer is one for each step: `0.weight`
+/// `[5, 64, 14]` and `0.bias` `[5, 64]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     /// The forward policy, which samples.
@@ -127,12 +128,14 @@ const PARTS: [&str; 6] = [
 ];
 const LOG_Z: &str = "log_z";
 
-/// The shapes of the parts as a state dict has them: a bias is a vector.
-fn part_shapes() -> [Vec<usize>; 6] {
-    Policy::<f32>::shapes(HIDDEN).map(|[out, input]| match input {
-        0 => vec![out],
-        _ => vec![out, input],
-    })
+/// What the policy under `prefix` reads, by the shape of its first weights: a first layer for each
+/// step has a dimension more.
+fn inputs(tensors: &SafeTensors, prefix: &str) -> Inputs {
+    let first = tensors.tensor(&format!("{prefix}.{}", PARTS[0]));
+    match first.as_ref().map(|first| first.shape()) {
+        Ok(&[steps, _, _]) if steps > 0 => Inputs::StepFeatures { steps },
+        _ => Inputs::Raw,
+    }
 }
 
 /// Reads a model. `file` is the name that errors give; tensors that the tour does not know are
@@ -144,13 +147,16 @@ fn part_shapes() -> [Vec<usize>; 6] {
 pub fn parse(file: &str, bytes: &[u8]) -> Result<Model, WeightsError> {
     let tensors = SafeTensors::deserialize(bytes).map_err(|error| damaged(file, bytes, &error))?;
     let policy = |prefix: &str| {
-        let mut parameters = Vec::with_capacity(Policy::<f32>::parameter_count(HIDDEN));
-        for (part, shape) in PARTS.iter().zip(part_shapes()) {
+        let inputs = inputs(&tensors, prefix);
+        let mut parameters = Vec::new();
+        for (part, shape) in PARTS.iter().zip(Policy::<f32>::shapes(inputs, HIDDEN)) {
             parameters.extend(read(file, &tensors, &format!("{prefix}.{part}"), &shape)?);
         }
-        Policy::new(HIDDEN, parameters).ok_or_else(|| WeightsError::NotSafetensors {
-            file: file.into(),
-            why: "its tensors do not fill the policy".into(),
+        Policy::with_inputs(inputs, HIDDEN, parameters).ok_or_else(|| {
+            WeightsError::NotSafetensors {
+                file: file.into(),
+                why: "its tensors do not fill the policy".into(),
+            }
         })
     };
     let (_, header) =
@@ -249,7 +255,8 @@ fn finite(file: &str, name: &str, values: Vec<f32>) -> Result<Vec<f32>, WeightsE
 pub fn serialize(model: &Model) -> Vec<u8> {
     let mut tensors = Vec::new();
     for (prefix, policy) in [("backward", &model.backward), ("forward", &model.forward)] {
-        for ((part, shape), values) in PARTS.iter().zip(part_shapes()).zip(policy.parts()) {
+        let shapes = Policy::<f32>::shapes(policy.inputs(), HIDDEN);
+        for ((part, shape), values) in PARTS.iter().zip(shapes).zip(policy.parts()) {
             tensors.push(Tensor::f32(format!("{prefix}.{part}"), shape, values));
         }
     }
@@ -349,7 +356,15 @@ mod tests {
 
     /// The file of [`model`] with one tensor replaced, or removed where there is none.
     fn with_tensor(name: &str, tensor: Option<(Dtype, Vec<usize>, Vec<u8>)>) -> Vec<u8> {
-        let bytes = serialize(&model());
+        with_tensor_of(&model(), name, tensor)
+    }
+
+    fn with_tensor_of(
+        model: &Model,
+        name: &str,
+        tensor: Option<(Dtype, Vec<usize>, Vec<u8>)>,
+    ) -> Vec<u8> {
+        let bytes = serialize(model);
         let parsed = SafeTensors::deserialize(&bytes).unwrap();
         let mut tensors: BTreeMap<String, TensorView> = parsed.tensors().into_iter().collect();
         tensors.remove(name).unwrap();
@@ -372,6 +387,46 @@ mod tests {
         let bytes = serialize(&model());
         assert_eq!(parse("m.safetensors", &bytes).unwrap(), model());
         assert_eq!(serialize(&model()), bytes);
+    }
+
+    fn model_with_features() -> Model {
+        let inputs = Inputs::StepFeatures { steps: 5 };
+        let policy = |stream| Policy::init_with(inputs, HIDDEN, &mut ThreefryRng::new(1, stream));
+        Model {
+            forward: policy(0),
+            backward: policy(1),
+            ..model()
+        }
+    }
+
+    #[test]
+    fn a_model_with_features_survives_and_is_checked_as_one() {
+        let model = model_with_features();
+        let bytes = serialize(&model);
+        assert_eq!(parse("m.safetensors", &bytes).unwrap(), model);
+        for length in (0..bytes.len()).step_by(997) {
+            assert!(parse("m.safetensors", &bytes[..length]).is_err());
+        }
+        // The features of another build, and a bias that is not the weights'.
+        let zeros = |shape: &[usize]| {
+            let bytes = vec![0; 4 * shape.iter().product::<usize>()];
+            Some((Dtype::F32, shape.to_vec(), bytes))
+        };
+        check(
+            &with_tensor_of(&model, "forward.0.weight", zeros(&[5, 64, 15])),
+            "m.safetensors: tensor `forward.0.weight` has shape [5, 64, 15] instead of \
+             [5, 64, 14]; retrain it",
+        );
+        check(
+            &with_tensor_of(&model, "backward.0.bias", zeros(&[4, 64])),
+            "m.safetensors: tensor `backward.0.bias` has shape [4, 64] instead of [5, 64]; \
+             retrain it",
+        );
+        check(
+            &with_tensor_of(&model, "forward.0.weight", zeros(&[0, 64, 14])),
+            "m.safetensors: tensor `forward.0.weight` has shape [0, 64, 14] instead of [64, 2]; \
+             retrain it",
+        );
     }
 
     #[test]

@@ -4,11 +4,9 @@
 //! total variation of a bundled snapshot by less than .002 (`tests/pretrained.rs`). The
 //! end of the training is in the model's own file without rounding.
 
-use super::{
-    LOG_Z, PARTS, Tensor, WeightsError, assemble, damaged, finite, part_shapes, read, read_bytes,
-};
+use super::{LOG_Z, PARTS, Tensor, WeightsError, assemble, damaged, finite, read, read_bytes};
 use crate::experiment::HIDDEN;
-use crate::policy::Policy;
+use crate::policy::{Inputs, Policy};
 use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
 
@@ -38,6 +36,16 @@ fn stacked(part: &str) -> String {
     format!("forward.{part}")
 }
 
+/// What the policies read, by the shape of their first weights: those with a first layer for each
+/// step have a dimension more.
+fn inputs(tensors: &SafeTensors) -> Inputs {
+    let first = tensors.tensor(&stacked(PARTS[0]));
+    match first.as_ref().map(|first| first.shape()) {
+        Ok(&[_, steps, _, _]) if steps > 0 => Inputs::StepFeatures { steps },
+        _ => Inputs::Raw,
+    }
+}
+
 /// Reads snapshots, in the order of their iterations. `file` is the name that errors give.
 ///
 /// # Errors
@@ -61,7 +69,8 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Snapshot>, WeightsError> {
     let log_z = read(file, &tensors, LOG_Z, &[count])?;
     let extra_std = read(file, &tensors, EXTRA_STD, &[count])?;
     let mut parameters = vec![Vec::new(); count];
-    for (part, shape) in PARTS.iter().zip(part_shapes()) {
+    let inputs = inputs(&tensors);
+    for (part, shape) in PARTS.iter().zip(Policy::<f32>::shapes(inputs, HIDDEN)) {
         let name = stacked(part);
         let shape = [&[count], shape.as_slice()].concat();
         let data = read_bytes(file, &tensors, &name, Dtype::F16, &shape)?;
@@ -74,7 +83,8 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Snapshot>, WeightsError> {
         }
     }
     let snapshots = parameters.into_iter().enumerate().map(|(i, parameters)| {
-        let forward = Policy::new(HIDDEN, parameters).ok_or(WeightsError::NotSafetensors {
+        let forward = Policy::with_inputs(inputs, HIDDEN, parameters);
+        let forward = forward.ok_or_else(|| WeightsError::NotSafetensors {
             file: file.into(),
             why: "its tensors do not fill the policy".into(),
         })?;
@@ -88,7 +98,7 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Snapshot>, WeightsError> {
     snapshots.collect()
 }
 
-/// The bytes of a snapshots file: for S snapshots the parts of the forward policy, stacked
+/// The bytes of a snapshots file, of policies that read the same inputs: for S snapshots the parts of the forward policy, stacked
 /// `[S, ..]`, F16, under the names of a state dict; `log_z` and `extra_std` `[S]`, F32; and
 /// `iteration` `[S]`, U32.
 pub fn serialize(snapshots: &[Snapshot], metadata: &BTreeMap<String, String>) -> Vec<u8> {
@@ -110,7 +120,11 @@ pub fn serialize(snapshots: &[Snapshot], metadata: &BTreeMap<String, String>) ->
                 .collect(),
         },
     ];
-    for (place, (part, shape)) in PARTS.iter().zip(part_shapes()).enumerate() {
+    let inputs = snapshots
+        .first()
+        .map_or(Inputs::Raw, |s| s.forward.inputs());
+    let shapes = Policy::<f32>::shapes(inputs, HIDDEN);
+    for (place, (part, shape)) in PARTS.iter().zip(shapes).enumerate() {
         let values = snapshots.iter().flat_map(|s| s.forward.parts()[place]);
         tensors.push(Tensor {
             name: stacked(part),
@@ -179,12 +193,16 @@ mod tests {
     use safetensors::tensor::TensorView;
 
     fn snapshots() -> Vec<Snapshot> {
+        snapshots_of(Inputs::Raw)
+    }
+
+    fn snapshots_of(inputs: Inputs) -> Vec<Snapshot> {
         let of = |(i, iteration): (u32, u32)| {
-            let policy = Policy::<f32>::init(HIDDEN, &mut ThreefryRng::new(1, i));
+            let policy = Policy::<f32>::init_with(inputs, HIDDEN, &mut ThreefryRng::new(1, i));
             let halves = policy.parameters().iter().map(|&v| rounded(v)).collect();
             Snapshot {
                 iteration,
-                forward: Policy::new(HIDDEN, halves).unwrap(),
+                forward: Policy::with_inputs(inputs, HIDDEN, halves).unwrap(),
                 log_z: 0.1 * i as f32,
                 extra_std: 2.0 - i as f32,
             }
@@ -217,6 +235,9 @@ mod tests {
     #[test]
     fn snapshots_survive() {
         assert_eq!(parse("s.safetensors", &bytes()).unwrap(), snapshots());
+        let features = snapshots_of(Inputs::StepFeatures { steps: 5 });
+        let bytes = serialize(&features, &BTreeMap::new());
+        assert_eq!(parse("s.safetensors", &bytes).unwrap(), features);
         assert_eq!(
             parse("s.safetensors", &serialize(&[], &BTreeMap::new())).unwrap(),
             []
