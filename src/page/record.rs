@@ -150,7 +150,7 @@ pub fn settled(model: &ModelEntry) -> Option<&CurvePoint> {
 }
 
 /// What became of a seed's run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fate {
     /// Every mode has at least a tenth of its share.
     Whole,
@@ -210,42 +210,32 @@ pub struct Dot {
 pub const ROWS: usize = 5;
 
 /// The dots of a model's runs, from left to right; those less than `width` apart stand above and
-/// below each other, and beside each other when there are too many.
+/// below each other, and beside each other when there are too many, the runs of one fate together.
 pub fn dots(model: &ModelEntry, width: f64) -> Vec<Dot> {
-    let mut runs: Vec<&SeedResult> = model.ensemble.iter().collect();
-    runs.sort_by(|a, b| {
-        let fates = [a, b].map(|run| fate(run, &model.target_mode_mass) as u8);
-        let by_fate = fates[0].cmp(&fates[1]);
-        // Equal values, as of runs that have collapsed, are sorted by side.
-        let distance = a.total_variation - b.total_variation;
-        let by_value = a.total_variation.total_cmp(&b.total_variation);
-        if distance.abs() < width {
-            by_fate.then(by_value)
-        } else {
-            by_value
-        }
-    });
-    let mut dots: Vec<Dot> = Vec::new();
-    let mut first = 0;
-    for run in runs {
-        let begin = dots
-            .get(first)
-            .map_or(f64::NEG_INFINITY, |dot| dot.total_variation);
-        if run.total_variation - begin >= width {
-            first = dots.len();
-        }
-        let number = dots.len() - first;
-        let step = (number % ROWS) as i32;
-        dots.push(Dot {
-            total_variation: run.total_variation,
-            fate: fate(run, &model.target_mode_mass),
-            row: if step % 2 == 1 {
-                (step + 1) / 2
-            } else {
-                -step / 2
-            },
-            column: (number / ROWS) as i32,
-        });
+    let mut runs: Vec<(f64, Fate)> = model
+        .ensemble
+        .iter()
+        .map(|run| (run.total_variation, fate(run, &model.target_mode_mass)))
+        .collect();
+    runs.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut dots = Vec::new();
+    while let Some(&(first, _)) = runs.first() {
+        let covered = runs.partition_point(|(value, _)| value - first < width);
+        let mut group: Vec<(f64, Fate)> = runs.drain(..covered.max(1)).collect();
+        group.sort_by_key(|&(_, fate)| fate);
+        dots.extend(group.into_iter().enumerate().map(|(number, run)| {
+            let step = (number % ROWS) as i32;
+            Dot {
+                total_variation: run.0,
+                fate: run.1,
+                row: if step % 2 == 1 {
+                    (step + 1) / 2
+                } else {
+                    -step / 2
+                },
+                column: (number / ROWS) as i32,
+            }
+        }));
     }
     dots
 }
