@@ -20,6 +20,7 @@ use gflownet_tour_core::sampler::Sampler;
 use gflownet_tour_core::trainer::Trainer;
 use gflownet_tour_core::weights;
 use gflownet_tour_core::weights::manifest::Recipe;
+use gflownet_tour_core::weights::snapshots::{self, Snapshot};
 use js_sys::Uint8Array;
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
@@ -57,6 +58,7 @@ struct Worker(Rc<RefCell<State>>);
 struct State {
     pretrained_url: String,
     models: HashMap<&'static str, Rc<Model>>,
+    trainings: HashMap<&'static str, Training>,
     placeholder: Rc<Model>,
     gpu: Option<Rc<Gpu>>,
     schedule: Schedule<Job>,
@@ -71,6 +73,7 @@ impl Default for State {
         State {
             pretrained_url: String::new(),
             models: HashMap::new(),
+            trainings: HashMap::new(),
             placeholder: Rc::new(Model::new(
                 Policy::placeholder(HIDDEN, PLACEHOLDER_STD),
                 EXPERIMENTS[0].start,
@@ -151,6 +154,33 @@ impl Model {
     }
 }
 
+/// The snapshots of a training.
+struct Training {
+    snapshots: Vec<Snapshot>,
+    /// The one that was drawn last, by its place: a reader who drags the temperature stays with it.
+    last: RefCell<Option<(u32, Rc<Model>)>>,
+}
+
+impl Training {
+    fn model(&self, place: u32, experiment: &Experiment) -> Option<Rc<Model>> {
+        let mut last = self.last.borrow_mut();
+        if let Some((drawn, model)) = last.as_ref()
+            && *drawn == place
+        {
+            return Some(Rc::clone(model));
+        }
+        let snapshot = self.snapshots.get(place as usize)?;
+        let model = Rc::new(Model::new(
+            snapshot.forward.clone(),
+            experiment.start,
+            experiment.steps,
+            Some(f64::from(snapshot.log_z)),
+        ));
+        *last = Some((place, Rc::clone(&model)));
+        Some(model)
+    }
+}
+
 /// A batch in progress.
 struct Job {
     plan: Plan,
@@ -183,6 +213,17 @@ impl Worker {
                 spawn_local(async move {
                     let outcome = worker.load(&model).await;
                     post(&FromEngine::Model { model, outcome });
+                });
+            }
+            Ok(ToEngine::LoadSnapshots {
+                model,
+                file,
+                sha256,
+            }) => {
+                let worker = self.clone();
+                spawn_local(async move {
+                    let outcome = worker.load_snapshots(&model, &file, &sha256).await;
+                    post(&FromEngine::Snapshots { model, outcome });
                 });
             }
             Ok(ToEngine::Sample(request)) => {
@@ -262,6 +303,34 @@ impl Worker {
         Ok(())
     }
 
+    async fn load_snapshots(&self, model: &str, file: &str, sha256: &str) -> Result<(), String> {
+        let Some(experiment) = Experiment::named(model) else {
+            return Err(format!("there is no experiment `{model}`"));
+        };
+        if self.0.borrow().trainings.contains_key(experiment.name) {
+            return Ok(());
+        }
+        let url = format!("{}{file}", self.0.borrow().pretrained_url);
+        let bytes = scope::fetch(&url)
+            .await
+            .map_err(|why| format!("{file}: {why}"))?;
+        // What is no snapshots file at all is named as such before its checksum is.
+        let parsed = snapshots::parse(file, &bytes);
+        let checked = parsed.and_then(|snapshots| {
+            weights::check_sha256(file, &bytes, sha256)?;
+            Ok(snapshots)
+        });
+        let training = Training {
+            snapshots: checked.map_err(|error| error.to_string())?,
+            last: RefCell::default(),
+        };
+        self.0
+            .borrow_mut()
+            .trainings
+            .insert(experiment.name, training);
+        Ok(())
+    }
+
     /// Draws until there is nothing left to draw.
     async fn draw(&self) {
         loop {
@@ -272,7 +341,7 @@ impl Worker {
                 Some(Next::Begin(request)) => {
                     let (demo, id) = (request.demo, request.id);
                     Plan::of(request)
-                        .map(|plan| self.begin(plan))
+                        .and_then(|plan| self.begin(plan))
                         .map_err(|why| FromEngine::Failed { demo, id, why })
                 }
             };
@@ -301,21 +370,29 @@ impl Worker {
         self.0.borrow_mut().drawing = false;
     }
 
-    fn begin(&self, plan: Plan) -> Job {
+    fn begin(&self, plan: Plan) -> Result<Job, String> {
         let state = self.0.borrow();
-        let model = state.models.get(plan.experiment.name);
+        let name = plan.experiment.name;
+        let model = match plan.request.snapshot {
+            None => state.models.get(name).unwrap_or(&state.placeholder).clone(),
+            Some(place) => state
+                .trainings
+                .get(name)
+                .and_then(|training| training.model(place, plan.experiment))
+                .ok_or_else(|| format!("snapshot {place} of `{name}` is not loaded"))?,
+        };
         let device = match plan.request.device {
             DeviceChoice::Auto | DeviceChoice::WebGpu if state.gpu.is_some() => DeviceUsed::WebGpu,
             DeviceChoice::Cpu => DeviceUsed::Cpu,
             _ => DeviceUsed::CpuTable,
         };
-        Job {
-            model: Rc::clone(model.unwrap_or(&state.placeholder)),
+        Ok(Job {
+            model,
             tally: Tally::new(&plan),
             device,
             sampling_ms: 0.0,
             plan,
-        }
+        })
     }
 
     /// Draws the next chunk of a job. When the GPU fails, the job begins anew on the CPU.
@@ -427,6 +504,7 @@ impl Job {
         BatchResult {
             demo: self.plan.request.demo,
             id: self.plan.request.id,
+            snapshot: self.plan.request.snapshot,
             device: self.device,
             placeholder: self.model.log_z.is_none(),
             sampled: self.tally.drawn(),
