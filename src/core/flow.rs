@@ -166,13 +166,14 @@ fn forced_density_on(
 
 /// Equal distances over all that a step back from `points` reaches.
 fn lattice_below(points: &[f64], laws: &[Gaussian<f64>], spacing: f64) -> Vec<f64> {
-    let reached = points.iter().zip(laws).fold(
-        (f64::INFINITY, f64::NEG_INFINITY),
-        |(lo, hi), (x, law)| {
-            let (centre, reach) = (x - law.mean, REACH * law.std);
-            (lo.min(centre - reach), hi.max(centre + reach))
-        },
-    );
+    let reached =
+        points
+            .iter()
+            .zip(laws)
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), (x, law)| {
+                let (centre, reach) = (x - law.mean, REACH * law.std);
+                (lo.min(centre - reach), hi.max(centre + reach))
+            });
     let (lo, hi) = match reached {
         (lo, hi) if lo.is_finite() && hi.is_finite() => (lo, hi),
         _ => (-1.0, 1.0), // Only weights that are not numbers get here.
