@@ -2,7 +2,7 @@
 
 use gflownet_tour::density::TerminalDensity;
 use gflownet_tour::divergence::{self, Metrics};
-use gflownet_tour::experiment::{DEFAULT_SEED, EXPERIMENTS, Experiment};
+use gflownet_tour::experiment::{self, DEFAULT_SEED, Experiment};
 use gflownet_tour::weights::manifest::{self, Manifest, ModelEntry, Recipe, SeedResult};
 use gflownet_tour::weights::{self, Model};
 use std::fs;
@@ -41,8 +41,8 @@ fn of_seeds(entry: &ModelEntry, value: impl Fn(&SeedResult) -> f64) -> Vec<f64> 
 #[test]
 fn the_manifest_lists_the_table_of_experiments() {
     let manifest = manifest();
-    assert_eq!(manifest.models.len(), EXPERIMENTS.len());
-    for (entry, experiment) in manifest.models.iter().zip(&EXPERIMENTS) {
+    assert_eq!(manifest.models.len(), experiment::all().count());
+    for (entry, experiment) in manifest.models.iter().zip(experiment::all()) {
         assert_eq!(entry.name, experiment.name);
         assert_eq!(entry.recipe, Recipe::of(experiment));
         assert_eq!(entry.seed, DEFAULT_SEED);

@@ -1,4 +1,5 @@
-//! The named experiments: one table that the page, the trainer, the tests and the prose read.
+//! The named experiments: one table that the page, the trainer, the tests and the prose read, and
+//! further ones that a reader has to ask for.
 
 use crate::balance::BackwardLoop;
 use crate::exploration::Exploration;
@@ -116,10 +117,24 @@ pub const EXPERIMENTS: [Experiment; 5] = [
     },
 ];
 
+/// Experiments beside the tour: trained, shipped and tested like the five, and fetched by the page
+/// only when a reader asks for one.
+pub const FURTHER: [Experiment; 1] = [Experiment {
+    name: "easy_dropped",
+    title: "Two near modes, one real step dropped",
+    backward_loop: BackwardLoop::DropsReal,
+    ..EXPERIMENTS[0]
+}];
+
+/// Every named experiment: the tour's, then the further ones.
+pub fn all() -> impl Iterator<Item = &'static Experiment> {
+    EXPERIMENTS.iter().chain(&FURTHER)
+}
+
 impl Experiment {
     /// The experiment called `name`, if there is one.
     pub fn named(name: &str) -> Option<&'static Experiment> {
-        EXPERIMENTS.iter().find(|e| e.name == name)
+        all().find(|e| e.name == name)
     }
 
     /// The target mixture.
@@ -148,13 +163,13 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_found() {
-        for experiment in &EXPERIMENTS {
+        for experiment in all() {
             assert_eq!(Experiment::named(experiment.name), Some(experiment));
         }
-        let mut names: Vec<_> = EXPERIMENTS.iter().map(|e| e.name).collect();
+        let mut names: Vec<_> = all().map(|e| e.name).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), EXPERIMENTS.len());
+        assert_eq!(names.len(), EXPERIMENTS.len() + FURTHER.len());
         assert_eq!(Experiment::named("nine_mode"), None);
     }
 }

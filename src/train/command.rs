@@ -3,7 +3,7 @@
 use super::output::{OutputError, Staging};
 use super::report::{self, Scored};
 use super::{TrainError, Trained, figure, onnx, train, train_with_burn};
-use crate::experiment::{DEFAULT_SEED, EXPERIMENTS, Experiment};
+use crate::experiment::{self, DEFAULT_SEED, Experiment};
 use crate::trainer::Progress;
 use crate::weights::manifest::{self, Manifest, ModelEntry, Recipe};
 use crate::weights::{self, WeightsError};
@@ -141,7 +141,8 @@ impl CommandError {
 }
 
 fn names() -> String {
-    EXPERIMENTS.map(|e| e.name).join(", ")
+    let names: Vec<&str> = experiment::all().map(|e| e.name).collect();
+    names.join(", ")
 }
 
 /// Runs the program on the process's arguments. An error is one line on stderr; the status is 2
@@ -215,11 +216,11 @@ fn chosen(args: &Args) -> Result<Vec<Experiment>, CommandError> {
         });
     }
     let only: BTreeSet<&str> = args.only.iter().map(String::as_str).collect();
-    let wanted = |e: &Experiment| only.is_empty() || only.contains(e.name);
-    let experiments = EXPERIMENTS.into_iter().filter(wanted);
-    let iterations = |e: Experiment| Experiment {
+    let wanted = |e: &&Experiment| only.is_empty() || only.contains(e.name);
+    let experiments = experiment::all().filter(wanted);
+    let iterations = |e: &Experiment| Experiment {
         iterations: args.iterations.unwrap_or(e.iterations),
-        ..e
+        ..*e
     };
     Ok(experiments.map(iterations).collect())
 }

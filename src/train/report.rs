@@ -3,7 +3,7 @@
 use super::Trained;
 use crate::density::TerminalDensity;
 use crate::divergence::{self, Metrics};
-use crate::experiment::EXPERIMENTS;
+use crate::experiment;
 use crate::mixture::Mixture;
 use crate::trainer::Progress;
 use crate::weights::manifest::{CurvePoint, FORMAT, Manifest, ModelEntry, Recipe, SeedResult};
@@ -143,8 +143,8 @@ pub fn merge(old: Option<Manifest>, new: Vec<ModelEntry>) -> Manifest {
     let old = old.map_or_else(Vec::new, |manifest| manifest.models);
     let mut models: BTreeMap<(usize, String), ModelEntry> = BTreeMap::new();
     for entry in old.into_iter().chain(new) {
-        let known = EXPERIMENTS.iter().position(|e| e.name == entry.name);
-        let place = known.unwrap_or(EXPERIMENTS.len());
+        let known = experiment::all().position(|e| e.name == entry.name);
+        let place = known.unwrap_or(usize::MAX);
         models.insert((place, entry.name.clone()), entry);
     }
     Manifest {
@@ -262,7 +262,7 @@ pub fn experiments_table() -> String {
         "backward loop",
         "modes: mean (variance)",
     ])];
-    for e in &EXPERIMENTS {
+    for e in experiment::all() {
         let modes = e.modes.iter().fold(String::new(), |mut text, mode| {
             let _ = write!(text, "{} ({})  ", mode.mean, mode.var);
             text
