@@ -8,7 +8,7 @@ use gflownet_tour::density::TerminalDensity;
 use gflownet_tour::experiment::Experiment;
 use gflownet_tour::flow::{Flow, Retargeted, first_step_entropy};
 use gflownet_tour::policy::Policy;
-use gflownet_tour::trace::{Term, Trace};
+use gflownet_tour::trace::{self, Term, Trace};
 use gflownet_tour::weights::manifest::{self, ModelEntry};
 use gflownet_tour::weights::{self, Model};
 use std::f64::consts::{E, TAU};
@@ -217,4 +217,43 @@ fn models_that_drop_a_real_step_inflate_log_z_within_the_bound() {
         assert!(model.log_z < log_k + widest, "{name}: {}", model.log_z);
         assert!((model.log_z - log_k - entropy).abs() < 0.1, "{name}");
     }
+}
+
+/// The stepper on the collapsed model: walks to the missing mode are never drawn, and the loss
+/// there would be enormous; on the other mode all is well.
+#[test]
+fn the_collapsed_model_never_meets_the_residuals_of_its_missing_mode() {
+    let mut models = bundled().into_iter();
+    let model = models.find(|m| m.entry.name == "hard_on_policy").unwrap();
+    let Experiment { start, steps, .. } = *model.experiment;
+    let target = model.experiment.target();
+    let terminal = model.terminal();
+    let middle = target.midpoints()[0];
+    let chances = [
+        terminal.mass_between(f64::NEG_INFINITY, middle),
+        terminal.mass_between(middle, f64::INFINITY),
+    ];
+    let missing = usize::from(chances[1] < chances[0]);
+    let walks = (model.entry.recipe.iterations * model.entry.recipe.batch) as f64;
+    assert!(chances[missing] * walks < 1e-3, "{chances:?}");
+    let residuals = |mode: usize| -> Vec<f64> {
+        let from = model.experiment.modes[mode].mean;
+        (0..50)
+            .map(|walk| {
+                let states = trace::walk_back(&model.backward, start, steps, from, 1, walk);
+                let counted = model.experiment.backward_loop;
+                let (forward, backward) = (&model.forward, &model.backward);
+                Trace::of(forward, backward, model.log_z, &target, counted, &states).residual
+            })
+            .collect()
+    };
+    let largest = |r: &[f64]| r.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let [never_met, met] = [residuals(missing), residuals(1 - missing)];
+    eprintln!(
+        "chances {chances:?}; residuals {:?}; {:?}",
+        &never_met[..5],
+        &met[..5]
+    );
+    assert!(largest(&never_met) < -10.0);
+    assert!(met.iter().all(|r| r.abs() < 1.0));
 }

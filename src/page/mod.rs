@@ -8,6 +8,8 @@ pub mod picture;
 pub mod schedule;
 
 #[cfg(target_arch = "wasm32")]
+mod algebra;
+#[cfg(target_arch = "wasm32")]
 mod app;
 #[cfg(target_arch = "wasm32")]
 mod demo;
@@ -19,6 +21,8 @@ mod plot;
 mod screen;
 #[cfg(target_arch = "wasm32")]
 mod sections;
+#[cfg(target_arch = "wasm32")]
+mod study;
 #[cfg(target_arch = "wasm32")]
 mod temperature;
 

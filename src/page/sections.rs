@@ -1,6 +1,7 @@
 //! The text. Each section has one idea, one demo or figure, one thing to try, and one sentence on
 //! what was learned. No number about a model is written here by hand: they come from [`numbers`].
 
+use super::algebra::BugAlgebra;
 use super::demo::{Demo, Math, model_colour};
 use super::format::{enumeration, fixed, place, spelled, thousands};
 use super::formulas as tex;
@@ -318,6 +319,7 @@ pub fn Bug() -> impl IntoView {
                 <Math formula=tex::LOG_Z /> " would come out differently if " <Math formula=tex::X />
                 " were measured in other units."
             </p>
+            <BugAlgebra />
             <Try>
                 "Compare the " <span class="c-bug">"vermilion line"</span>
                 " with the ink. If you had only seen the histogram, and did not know the target, what would
