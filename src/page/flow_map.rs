@@ -97,7 +97,10 @@ impl<'a> View<'a> {
             Pane::Forward => Some(share(reading.log_forward)),
             Pane::Backward => Some(share(reading.log_backward)),
             Pane::Ratio => {
-                let (forward, backward) = (self.has_flow(reading.log_forward), self.has_flow(reading.log_backward));
+                let (forward, backward) = (
+                    self.has_flow(reading.log_forward),
+                    self.has_flow(reading.log_backward),
+                );
                 (forward || backward).then(|| (reading.log_ratio() / LIMIT).clamp(-1.0, 1.0))
             }
         }
@@ -121,7 +124,11 @@ impl<'a> View<'a> {
 
     /// Mean and standard deviation of the forward policy's action at `cell`, for t in 0..N.
     pub fn forward_law(&self, cell: usize, t: usize) -> Option<(f64, f64)> {
-        Self::law(&self.map.forward_mean, &self.map.forward_std, t * self.cells + cell)
+        Self::law(
+            &self.map.forward_mean,
+            &self.map.forward_std,
+            t * self.cells + cell,
+        )
     }
 
     /// Mean and standard deviation of the backward policy's action at `cell`, for t in 1..=N.

@@ -139,9 +139,8 @@ pub fn FlowPanel() -> impl IntoView {
             )
         }) + &finding()
     };
-    let reading = move || {
-        said(&|experiment, view| read(experiment, view, cursor.cell.get(), cursor.t.get()))
-    };
+    let reading =
+        move || said(&|experiment, view| read(experiment, view, cursor.cell.get(), cursor.t.get()));
     let laws_label = move || {
         format!(
             "Mean and standard deviation of the policies' steps over x, at step t = {}. {}",
@@ -421,8 +420,7 @@ fn draw_laws(
 
     let visited_means = policies.iter().flat_map(|policy| {
         let laws = policy.laws.iter().zip(&policy.visited);
-        laws.filter(|(_, visited)| **visited)
-            .map(|(law, _)| law.0)
+        laws.filter(|(_, visited)| **visited).map(|(law, _)| law.0)
     });
     let (lo, hi) = visited_means.fold((-0.5f64, 0.5f64), |(lo, hi), mean| {
         (lo.min(mean), hi.max(mean))

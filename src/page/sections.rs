@@ -3,6 +3,7 @@
 
 use super::algebra::BugAlgebra;
 use super::demo::{Demo, Math, model_colour};
+use super::flow_panel::FlowPanel;
 use super::format::{enumeration, fixed, place, spelled, thousands};
 use super::formulas as tex;
 use super::numbers;
@@ -10,6 +11,7 @@ use super::picture::{PATHS, Picture, chance, target_curve, total_variation};
 use super::plot::{Layout, Scene, draw};
 use super::screen::Screen;
 use super::temperature::TemperatureFigure;
+use super::trace_panel::TracePanel;
 use crate::experiment::{BATCH, EXPERIMENTS, Experiment, HIDDEN};
 use crate::message::PLACEHOLDER_STD;
 use crate::policy::{MAX_STD, MIN_STD, Policy};
@@ -386,6 +388,7 @@ pub fn Collapse() -> impl IntoView {
                 over the model's own walks, and on those everything is in balance. The missing bell costs
                 nothing, because nobody goes there to pay."
             </p>
+            <TracePanel />
             <p>
                 "But " <Math formula=tex::LOG_Z /> " knows. Sitting on one bell of area one, the model learned "
                 {numbers::log_z(name(ON_POLICY))} ", and ln 1 is 0, where ln " {modes.len()} " = "
@@ -443,6 +446,7 @@ pub fn OffPolicy() -> impl IntoView {
                 ". The shortfall of the last section counts whole walks, and these are further from balance
                 than their end points let on."
             </p>
+            <FlowPanel />
             <Try>
                 "Lower the temperature slowly from 1 to 0.05 and watch the walks. The same random numbers are
                 used at every temperature, so each walk keeps its identity. At which step do they decide
