@@ -8,12 +8,13 @@ use crate::batch::{ExactCache, Plan, Tally};
 use crate::gpu::{Gpu, GpuPolicy};
 use crate::schedule::{Next, Pace, Schedule};
 use crate::scope;
+use crate::study::Subject;
 use gflownet_tour_core::density::{Tails, TerminalDensity};
 use gflownet_tour_core::divergence;
 use gflownet_tour_core::experiment::{EXPERIMENTS, Experiment, HIDDEN};
 use gflownet_tour_core::message::{
-    self, BatchResult, DeviceChoice, DeviceUsed, FromEngine, GpuStatus, PLACEHOLDER_STD, ToEngine,
-    TrainingResult,
+    self, BatchResult, DeviceChoice, DeviceUsed, FromEngine, GpuStatus, PLACEHOLDER_STD, Study,
+    StudyRequest, StudyResult, ToEngine, TrainingResult,
 };
 use gflownet_tour_core::policy::{Inputs, Policy};
 use gflownet_tour_core::sampler::Sampler;
@@ -23,7 +24,7 @@ use gflownet_tour_core::weights::manifest::Recipe;
 use gflownet_tour_core::weights::snapshots::{self, Snapshot};
 use js_sys::Uint8Array;
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
@@ -63,6 +64,8 @@ struct State {
     gpu: Option<Rc<Gpu>>,
     schedule: Schedule<Job>,
     drawing: bool,
+    questions: VecDeque<StudyRequest>,
+    studying: bool,
     cpu_pace: Pace,
     table_pace: Pace,
     gpu_pace: Pace,
@@ -83,6 +86,8 @@ impl Default for State {
             gpu: None,
             schedule: Schedule::default(),
             drawing: false,
+            questions: VecDeque::new(),
+            studying: false,
             cpu_pace: Pace::new(8_192),
             table_pace: Pace::new(32_768),
             gpu_pace: Pace::new(4_096),
@@ -113,11 +118,14 @@ struct Model {
     on_gpu: RefCell<Option<GpuPolicy>>,
     /// The learned log Z; none marks the placeholder.
     log_z: Option<f64>,
+    /// What studies are made of; the placeholder has no backward policy to study.
+    subject: Option<Subject>,
 }
 
 impl Model {
     fn new(weights: Policy<f32>, start: f64, steps: usize, log_z: Option<f64>) -> Self {
         Model {
+            subject: None,
             network: Sampler::new(&weights),
             table: OnceCell::new(),
             walk: (start, steps),
@@ -235,6 +243,18 @@ impl Worker {
                     spawn_local(async move { worker.draw().await });
                 }
             }
+            Ok(ToEngine::Study(request)) => {
+                let mut state = self.0.borrow_mut();
+                state
+                    .questions
+                    .retain(|waiting| waiting.panel != request.panel);
+                state.questions.push_back(request);
+                if !state.studying {
+                    state.studying = true;
+                    let worker = self.clone();
+                    spawn_local(async move { worker.study().await });
+                }
+            }
             Ok(ToEngine::Train {
                 model,
                 seed,
@@ -290,12 +310,16 @@ impl Worker {
             .await
             .map_err(|why| format!("{file}: {why}"))?;
         let parsed = weights::parse(&file, &bytes).map_err(|error| error.to_string())?;
-        let loaded = Model::new(
-            parsed.forward,
-            experiment.start,
-            experiment.steps,
-            Some(f64::from(parsed.log_z)),
-        );
+        let subject = Subject::new(experiment, &parsed);
+        let loaded = Model {
+            subject: Some(subject),
+            ..Model::new(
+                parsed.forward,
+                experiment.start,
+                experiment.steps,
+                Some(f64::from(parsed.log_z)),
+            )
+        };
         self.0
             .borrow_mut()
             .models
@@ -329,6 +353,38 @@ impl Worker {
             .trainings
             .insert(experiment.name, training);
         Ok(())
+    }
+
+    /// Answers until there is no question left.
+    async fn study(&self) {
+        loop {
+            let next = self.0.borrow_mut().questions.pop_front();
+            let Some(request) = next else { break };
+            let outcome = self.answer(&request).await;
+            let StudyRequest {
+                panel, id, model, ..
+            } = request;
+            post(&FromEngine::Study(StudyResult {
+                panel,
+                id,
+                model,
+                outcome,
+            }));
+            scope::let_messages_in().await;
+        }
+        self.0.borrow_mut().studying = false;
+    }
+
+    async fn answer(&self, request: &StudyRequest) -> Result<Study, String> {
+        let loaded = |worker: &Worker| worker.0.borrow().models.get(&*request.model).cloned();
+        if loaded(self).is_none() {
+            self.load(&request.model).await?;
+        }
+        let model = loaded(self);
+        let subject = model.as_ref().and_then(|model| model.subject.as_ref());
+        subject
+            .ok_or("this model has no backward policy to study")?
+            .answer(&request.question)
     }
 
     /// Draws until there is nothing left to draw.

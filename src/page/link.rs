@@ -5,7 +5,8 @@ use super::numbers;
 use super::schedule::Schedule;
 use crate::experiment::EXPERIMENTS;
 use crate::message::{
-    BatchResult, DeviceChoice, FromEngine, GpuStatus, SampleRequest, ToEngine, decode, encode,
+    BatchResult, DeviceChoice, FromEngine, GpuStatus, Question, SampleRequest, StudyRequest,
+    StudyResult, ToEngine, decode, encode,
 };
 use js_sys::Uint8Array;
 use leptos::prelude::*;
@@ -64,6 +65,14 @@ pub struct Slot {
     pub failure: RwSignal<Option<String>>,
 }
 
+/// One panel's line to the engine: questions about a model, one answer at a time.
+#[derive(Clone, Copy)]
+pub struct StudySlot {
+    index: usize,
+    /// The newest answer.
+    pub answer: RwSignal<Option<Arc<StudyResult>>>,
+}
+
 /// The engine, for all figures. A handle: copies are the same engine.
 #[derive(Clone, Copy)]
 pub struct Engine {
@@ -88,6 +97,7 @@ struct Link {
     is_ready: bool,
     silent_ticks: u32,
     slots: Vec<(Slot, Schedule<Draft>)>,
+    studies: Vec<(StudySlot, Schedule<(&'static str, Question)>)>,
 }
 
 impl Engine {
@@ -169,6 +179,54 @@ impl Engine {
                 id,
                 ..draft
             }));
+        }
+    }
+
+    /// A line to the engine for one panel.
+    pub fn open_study(self) -> StudySlot {
+        let answer = RwSignal::new(None);
+        let index = self.link.try_update_value(|link| {
+            let index = link.studies.len();
+            let slot = StudySlot { index, answer };
+            link.studies.push((slot, Schedule::default()));
+            index
+        });
+        StudySlot {
+            index: index.unwrap_or(usize::MAX),
+            answer,
+        }
+    }
+
+    /// Asks a question about the model called `model`.
+    pub fn study(self, slot: StudySlot, model: &'static str, question: Question) {
+        let next = self.link.try_update_value(|link| {
+            let (_, schedule) = link.studies.get_mut(slot.index)?;
+            // As above: kept until the worker listens.
+            schedule.ask((model, question)).filter(|_| link.is_ready)
+        });
+        self.send_study(slot.index, next.flatten());
+    }
+
+    fn send_study(self, index: usize, next: Option<(u32, (&'static str, Question))>) {
+        if let Some((id, (model, question))) = next {
+            self.send(&ToEngine::Study(StudyRequest {
+                panel: index as u32,
+                id,
+                model: model.to_owned(),
+                question,
+            }));
+        }
+    }
+
+    fn settle_study(self, result: StudyResult) {
+        let index = result.panel as usize;
+        let settled = self.link.try_update_value(|link| {
+            let (slot, schedule) = link.studies.get_mut(index)?;
+            Some((*slot, schedule.answered(result.id)))
+        });
+        if let Some((slot, next)) = settled.flatten() {
+            self.send_study(index, next);
+            slot.answer.set(Some(Arc::new(result)));
         }
     }
 
@@ -260,7 +318,9 @@ impl Engine {
     fn tick(self) {
         let lost = self.link.try_update_value(|link| {
             link.worker.as_ref()?;
-            let owes = !link.is_ready || link.slots.iter().any(|(_, s)| s.is_busy());
+            let owes = !link.is_ready
+                || link.slots.iter().any(|(_, s)| s.is_busy())
+                || link.studies.iter().any(|(_, s)| s.is_busy());
             link.silent_ticks = if owes { link.silent_ticks + 1 } else { 0 };
             (link.silent_ticks >= PATIENCE).then_some(link.generation)
         });
@@ -296,6 +356,7 @@ impl Engine {
                     slot.batch.set(Some(Arc::new(batch)));
                 });
             }
+            Ok(FromEngine::Study(result)) => self.settle_study(result),
             // The page asks for no training yet; benchmarks do.
             Ok(FromEngine::Trained(_)) => {}
             Ok(FromEngine::Failed { demo, id, why }) => {
@@ -329,13 +390,16 @@ impl Engine {
         self.state.set(EngineState::Ready);
         let asked = self.link.try_update_value(|link| {
             link.is_ready = true;
-            link.slots
-                .iter_mut()
-                .map(|(_, schedule)| schedule.restart())
-                .collect::<Vec<_>>()
+            let slots = link.slots.iter_mut().map(|(_, s)| s.restart());
+            let studies = link.studies.iter_mut().map(|(_, s)| s.restart());
+            (slots.collect::<Vec<_>>(), studies.collect::<Vec<_>>())
         });
-        for (index, next) in asked.into_iter().flatten().enumerate() {
+        let (samples, studies) = asked.unwrap_or_default();
+        for (index, next) in samples.into_iter().enumerate() {
             self.send_sample(index, next);
+        }
+        for (index, next) in studies.into_iter().enumerate() {
+            self.send_study(index, next);
         }
     }
 

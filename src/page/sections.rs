@@ -1,7 +1,9 @@
 //! The text. Each section has one idea, one demo or figure, one thing to try, and one sentence on
 //! what was learned. No number about a model is written here by hand: they come from [`numbers`].
 
+use super::algebra::BugAlgebra;
 use super::demo::{Demo, Math, model_colour};
+use super::flow_panel::FlowPanel;
 use super::format::{enumeration, fixed, place, spelled, thousands};
 use super::formulas as tex;
 use super::history::{History, Seeds};
@@ -11,6 +13,7 @@ use super::plot::{Layout, Scene, draw};
 use super::predict::Predict;
 use super::screen::Screen;
 use super::temperature::TemperatureFigure;
+use super::trace_panel::TracePanel;
 use crate::experiment::{BATCH, EXPERIMENTS, Experiment, HIDDEN};
 use crate::message::PLACEHOLDER_STD;
 use crate::policy::{MAX_STD, MIN_STD, Policy};
@@ -352,6 +355,7 @@ pub fn Bug() -> impl IntoView {
                 <Math formula=tex::LOG_Z /> " would come out differently if " <Math formula=tex::X />
                 " were measured in other units."
             </p>
+            <BugAlgebra />
             <Try>
                 "Compare the " <span class="c-bug">"vermilion line"</span>
                 " with the ink. If you had only seen the histogram, and did not know the target, what would
@@ -445,6 +449,7 @@ pub fn Collapse() -> impl IntoView {
                 over the model's own walks, and on those everything is in balance. The missing bell costs
                 nothing, because nobody goes there to pay."
             </p>
+            <TracePanel />
             <p>
                 "But " <Math formula=tex::LOG_Z /> " knows. Sitting on one bell of area one, the model learned "
                 {numbers::log_z(name(ON_POLICY))} ", and ln 1 is 0, where ln " {modes.len()} " = "
@@ -511,6 +516,7 @@ pub fn OffPolicy() -> impl IntoView {
                 ". The shortfall of the last section counts whole walks, and these are further from balance
                 than their end points let on."
             </p>
+            <FlowPanel />
             <Try>
                 "Press Play next to the slider of the training: both modes live, while the noise runs out.
                 Then lower the temperature slowly from 1 to 0.05 and watch the walks. The same random numbers are

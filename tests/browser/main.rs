@@ -53,7 +53,80 @@ fn demo(name: &str) -> String {
     format!("document.querySelector('.demo[data-demo={name}]')")
 }
 
+/// JavaScript for a part that a reader opens.
+fn study(name: &str) -> String {
+    format!("document.querySelector('details.study[data-study={name}]')")
+}
+
+/// JavaScript that says whether a canvas shows a picture: it has many colours.
+fn painted(canvas: &str) -> String {
+    format!(
+        "(() => {{
+            const canvas = {canvas};
+            if (canvas.width === 0 || canvas.height === 0) return false;
+            const pixels = new Uint32Array(canvas.getContext('2d')
+                .getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+            return new Set(pixels).size > 20;
+        }})()"
+    )
+}
+
 impl Visit {
+    /// Open a part and wait for its answer about `model`.
+    fn open_study(&mut self, name: &str, model: &str) {
+        let it = study(name);
+        self.chrome.until(&format!("{it} !== null"));
+        assert_eq!(self.chrome.text(&format!("{it}.dataset.state")), "waiting");
+        self.chrome
+            .eval(&format!("{it}.querySelector('summary').click()"));
+        self.study_shows(name, model);
+    }
+
+    /// Wait until a part has an answer about `model`, and see that it is drawn.
+    fn study_shows(&mut self, name: &str, model: &str) {
+        let it = study(name);
+        self.chrome.until(&format!(
+            "{it}.dataset.state === 'answered' && {it}.dataset.model === '{model}'"
+        ));
+        let count = self
+            .chrome
+            .number(&format!("{it}.querySelectorAll('canvas').length"));
+        for canvas in 0..count as usize {
+            self.chrome.until(&painted(&format!(
+                "{it}.querySelectorAll('canvas')[{canvas}]"
+            )));
+            let label = format!("{it}.querySelectorAll('canvas')[{canvas}].ariaLabel");
+            assert!(self.chrome.text(&label).len() > 40, "{name}: no words");
+        }
+    }
+
+    fn study_text(&mut self, name: &str, selector: &str) -> String {
+        let it = study(name);
+        self.chrome
+            .text(&format!("{it}.querySelector('{selector}').textContent"))
+    }
+
+    /// A number that a part shows.
+    fn study_number(&mut self, name: &str, selector: &str) -> f64 {
+        let text = self.study_text(name, selector).replace('\u{2212}', "-");
+        text.trim()
+            .parse()
+            .unwrap_or_else(|_| panic!("{name} {selector}: `{text}` is no number"))
+    }
+
+    /// Set a part's control to a value, as a reader does.
+    fn set_study(&mut self, name: &str, control: &str, value: &str) {
+        let it = study(name);
+        self.chrome.eval(&format!(
+            "(() => {{
+                const it = {it}.querySelector('{control}');
+                it.value = '{value}';
+                for (const kind of ['input', 'change'])
+                    it.dispatchEvent(new Event(kind, {{ bubbles: true }}));
+            }})()"
+        ));
+    }
+
     /// Wait until the engine runs on `device`.
     fn engine_is(&mut self, device: &str) {
         self.chrome.until(&format!(
@@ -127,15 +200,8 @@ impl Visit {
 
     /// Whether a demo's canvas shows a picture: many colours, and not the same in every row.
     fn is_painted(&mut self, name: &str) -> bool {
-        let demo = demo(name);
-        self.chrome.eval(&format!(
-            "(() => {{
-                const canvas = {demo}.querySelector('canvas');
-                const pixels = new Uint32Array(canvas.getContext('2d')
-                    .getImageData(0, 0, canvas.width, canvas.height).data.buffer);
-                return new Set(pixels).size > 20;
-            }})()"
-        )) == Value::Bool(true)
+        let canvas = format!("{}.querySelector('canvas')", demo(name));
+        self.chrome.eval(&painted(&canvas)) == Value::Bool(true)
     }
 
     /// No console error, no exception, and nothing asked for that is not there.
@@ -353,6 +419,159 @@ fn bad_weights_are_named_and_the_other_demos_go_on() {
     );
 }
 
+#[test]
+fn the_bug_as_algebra_says_what_each_loss_asked_for() {
+    let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {
+        return;
+    };
+    let name = "algebra";
+    visit.open_study(name, "easy_buggy");
+    assert!(visit.study_number(name, ".to-asked") <= 0.06);
+    let nats =
+        visit.study_number(name, ".learned-log-z") - visit.study_number(name, ".asked-log-z");
+    assert!(nats.abs() <= 0.061, "{nats}");
+    assert!(
+        visit
+            .study_text(name, ".finding")
+            .contains("wrong question")
+    );
+
+    // The third loop's model is fetched when it is asked for; the first was there all along.
+    for model in ["easy_dropped", "easy_correct"] {
+        let radio = format!("{}.querySelector('input[value={model}]')", study(name));
+        visit.chrome.eval(&format!("{radio}.click()"));
+        visit.study_shows(name, model);
+        let above = visit.study_number(name, ".asked-log-z") - std::f64::consts::LN_2;
+        assert_eq!(above > 0.1, model == "easy_dropped", "{above}");
+    }
+    visit.went_well();
+}
+
+#[test]
+fn the_flow_is_read_by_sliders_keys_and_pointer() {
+    let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {
+        return;
+    };
+    let name = "flow";
+    visit.open_study(name, "hard_on_policy");
+    let half = visit.study_text(name, ".finding");
+    assert!(
+        half.contains("50\u{202f}% of the reward is missed"),
+        "{half}"
+    );
+
+    let reading = format!("{}.querySelector('.reading').textContent", study(name));
+    visit.set_study(name, "#flow-t", "0");
+    visit.chrome.until(&format!("{reading}.includes('S₀')"));
+    visit
+        .chrome
+        .eval("document.getElementById('flow-t').focus()");
+    visit.chrome.press("ArrowRight");
+    visit.chrome.until(&format!("{reading}.includes('t = 1.')"));
+    let before = visit.chrome.text(&reading);
+    visit
+        .chrome
+        .eval("document.getElementById('flow-x').focus()");
+    visit.chrome.press("ArrowRight");
+    visit
+        .chrome
+        .until(&format!("{reading} !== {}", Value::from(before.as_str())));
+
+    // The middle of the topmost pane, nearly.
+    visit.chrome.eval(&format!(
+        "(() => {{
+            const it = {}.querySelector('canvas.maps');
+            const {{ left, top, width }} = it.getBoundingClientRect();
+            it.dispatchEvent(new PointerEvent('pointermove', {{ bubbles: true,
+                clientX: left + 46 + (width - 56) / 2 + 1, clientY: top + 30 }}));
+        }})()",
+        study(name)
+    ));
+    visit.chrome.until(&format!(
+        "{reading}.startsWith('x = 0.0') && {reading}.includes('t = 5.')"
+    ));
+
+    visit.set_study(name, "#flow-model", "1");
+    visit.study_shows(name, "easy_buggy");
+    assert_ne!(visit.study_text(name, ".finding"), half);
+    visit.went_well();
+}
+
+#[test]
+fn one_walk_is_stepped_through() {
+    let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {
+        return;
+    };
+    let name = "trace";
+    visit.open_study(name, "hard_on_policy");
+    let missing = visit.study_text(name, ".finding");
+    assert!(
+        missing.contains("·\u{202f}10⁻") && missing.contains("On-policy"),
+        "{missing}"
+    );
+    let sum = visit.study_text(name, ".sum");
+
+    // Every term is reached, and the last place is the residual.
+    let button = format!("{}.querySelector('button.later')", study(name));
+    let mut seen = vec![visit.study_text(name, ".reading")];
+    while visit.chrome.eval(&format!("{button}.disabled")) == Value::Bool(false) {
+        visit.chrome.eval(&format!("{button}.click()"));
+        let reading = visit.study_text(name, ".reading");
+        assert!(!seen.contains(&reading), "{reading}");
+        seen.push(reading);
+    }
+    assert_eq!(seen.len(), 2 * EXPERIMENTS[2].steps + 2);
+    assert!(seen.last().is_some_and(|last| last.contains("residual")));
+    let residual = seen
+        .last()
+        .map(|last| last.split_whitespace().nth(5).unwrap_or_default());
+    assert!(
+        residual.is_some_and(|residual| sum.contains(residual)),
+        "{residual:?} {sum}"
+    );
+
+    // Another walk, then one that the policy draws itself.
+    visit.chrome.eval(&format!(
+        "{}.querySelector('.resample').click()",
+        study(name)
+    ));
+    let shown = format!("{}.querySelector('.sum').textContent", study(name));
+    visit
+        .chrome
+        .until(&format!("{shown} !== {}", Value::from(sum.as_str())));
+    visit.set_study(name, "#trace-walk", "forward");
+    let finding = format!("{}.querySelector('.finding').textContent", study(name));
+    visit.chrome.until(&format!("{finding}.includes('100.0')"));
+    visit.went_well();
+}
+
+#[test]
+fn a_part_without_its_weights_says_so_and_the_others_go_on() {
+    let Some(mut visit) = visit(Gpu::Denied, |site| {
+        site.hide("pretrained/easy_dropped.safetensors");
+    }) else {
+        return;
+    };
+    let name = "algebra";
+    visit.open_study(name, "easy_buggy");
+    let radio = |model| format!("{}.querySelector('input[value={model}]')", study(name));
+    visit
+        .chrome
+        .eval(&format!("{}.click()", radio("easy_dropped")));
+    visit
+        .chrome
+        .until(&format!("{}.dataset.state === 'failed'", study(name)));
+    let status = visit.study_text(name, ".status");
+    assert!(status.contains("easy_dropped.safetensors"), "{status}");
+    let hidden = format!("{}.querySelector('.study-body').hidden", study(name));
+    assert_eq!(visit.chrome.eval(&hidden), Value::Bool(true));
+    visit
+        .chrome
+        .eval(&format!("{}.click()", radio("easy_correct")));
+    visit.study_shows(name, "easy_correct");
+    assert_eq!(visit.chrome.eval(&hidden), Value::Bool(false));
+}
+
 /// Run `script` in the worker before the engine starts.
 fn in_the_worker(site: &Site, script: &str) {
     // Imports are hoisted, and the engine's script does nothing before its init is called.
@@ -472,6 +691,13 @@ fn the_page_fits_phones_and_desks_in_both_schemes() {
         visit
             .chrome
             .until(&format!("document.getElementById('{section}') !== null"));
+    }
+    for (name, model) in [
+        ("algebra", "easy_buggy"),
+        ("flow", "hard_on_policy"),
+        ("trace", "hard_on_policy"),
+    ] {
+        visit.open_study(name, model);
     }
     for width in [390, 1280] {
         for scheme in ["light", "dark"] {
