@@ -7,11 +7,14 @@ use gflownet_tour::experiment::{self, DEFAULT_SEED, Experiment};
 use gflownet_tour::rollout::Rollout;
 use gflownet_tour::weights::ablation;
 use gflownet_tour::weights::manifest::{self, Manifest, ModelEntry, Recipe, SeedResult};
+use gflownet_tour::weights::snapshots::{self, rounded};
 use gflownet_tour::weights::{self, Model};
 use std::fs;
 use std::path::Path;
 
-const SEEDS: usize = 5;
+const SEEDS: usize = 16;
+/// What the rounding of a snapshot's weights may move its total variation by.
+const ROUNDING: f64 = 2e-3;
 
 fn read(file: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -119,6 +122,40 @@ fn the_curves_run_to_the_end_of_the_training() {
         assert_eq!(last.iteration, entry.recipe.iterations);
         assert!(entry.curve.len() >= 100 && entry.curve.len() <= 200);
         assert!((last.log_z - entry.log_z).abs() < 1e-5);
+        assert!((last.total_variation - entry.metrics.total_variation).abs() < 1e-5);
+        assert_eq!(entry.curve[0].iteration, 1);
+    }
+}
+
+/// The file is the manifest's, begins untrained and ends with the shipped model; between them
+/// total variation and log Z are the curve's: rounding to halves does little.
+#[test]
+fn the_snapshots_are_the_training_that_the_curve_tells_of() {
+    for entry in manifest().models {
+        let listed = entry.snapshots.as_ref().expect(&entry.name);
+        let bytes = read(&listed.file);
+        assert_eq!(weights::sha256(&bytes), listed.sha256);
+        let snapshots = snapshots::parse(&listed.file, &bytes).unwrap();
+        let iterations: Vec<usize> = snapshots.iter().map(|s| s.iteration as usize).collect();
+        assert_eq!(iterations, listed.iterations);
+        let last = snapshots.last().unwrap();
+        let model = model(&entry);
+        let halves = model.forward.parameters().iter().map(|&w| rounded(w));
+        assert!(halves.eq(last.forward.parameters().iter().copied()));
+        assert_eq!(last.log_z, model.log_z);
+
+        let experiment = Experiment::named(&entry.name).unwrap();
+        for snapshot in &snapshots[1..] {
+            let iteration = snapshot.iteration as usize;
+            let point = entry.curve.iter().find(|p| p.iteration == iteration);
+            let point = point.expect("snapshots are points of the curve");
+            let policy = snapshot.forward.cast::<f64>();
+            let density = TerminalDensity::of(&policy, experiment.start, experiment.steps, 1.0);
+            let got = divergence::total_variation(&density, &experiment.target());
+            let moved = (got - point.total_variation).abs();
+            assert!(moved < ROUNDING, "{} at {iteration}: {moved}", entry.name);
+            assert!((f64::from(snapshot.log_z) - point.log_z).abs() < 1e-5);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use gflownet_tour::experiment::{self, Experiment};
 use gflownet_tour::weights::ablation;
 use gflownet_tour::weights::manifest::{self, Manifest, Recipe};
+use gflownet_tour::weights::snapshots::{self, rounded};
 use gflownet_tour::weights::{self, Model};
 use std::collections::BTreeMap;
 use std::fs;
@@ -101,6 +102,7 @@ fn it_writes_all_models_and_the_same_files_twice() {
         expected.push(format!("figures/{name}.svg"));
         expected.push(format!("{name}.onnx"));
         expected.push(format!("{name}.safetensors"));
+        expected.push(format!("snapshots/{name}.safetensors"));
     }
     expected.sort();
     assert_eq!(names(first.path()), expected);
@@ -130,6 +132,17 @@ fn it_writes_all_models_and_the_same_files_twice() {
         assert_eq!(model.metadata["seed"], "4444");
         let stated: Recipe = serde_json::from_str(&model.metadata["recipe"]).unwrap();
         assert_eq!(stated, recipe);
+
+        let listed = entry.snapshots.as_ref().unwrap();
+        let bytes = fs::read(first.path().join(&listed.file)).unwrap();
+        assert_eq!(listed.sha256, weights::sha256(&bytes));
+        let snapshots = snapshots::parse(&listed.file, &bytes).unwrap();
+        let iterations: Vec<u32> = snapshots.iter().map(|s| s.iteration).collect();
+        assert_eq!(iterations, [0, 1, 2, 3]);
+        let halves = model.forward.parameters().iter().map(|&w| rounded(w));
+        assert!(halves.eq(snapshots[3].forward.parameters().iter().copied()));
+        assert_eq!(snapshots[3].log_z, model.log_z);
+        assert_ne!(snapshots[0].forward, snapshots[1].forward);
     }
 }
 

@@ -18,7 +18,7 @@
 //! derivative, which leaves an error of order h³: the golden densities of `tests/golden` decide
 //! how large it may be.
 
-use crate::mixture::{normal_between, normal_cdf};
+use crate::mixture::{Mixture, normal_between, normal_cdf};
 use crate::policy::{Gaussian, Policy};
 use std::f64::consts::TAU;
 
@@ -117,9 +117,50 @@ impl TerminalDensity {
         sigma_scale: f64,
         tails: Tails,
     ) -> Self {
-        let limits = tails.limits();
+        let mut density = Self::after_one_step(policy, start, sigma_scale, tails);
+        for t in 1..steps {
+            density = density.step(policy, t, sigma_scale, tails.limits());
+        }
+        density
+    }
+
+    /// The densities of x_1, ..., x_N (N = `steps`, at least 1) at sigma scale 1, in this order:
+    /// the last is [`Self::with_tails`].
+    pub fn marginals(policy: &impl Laws, start: f64, steps: usize, tails: Tails) -> Vec<Self> {
+        let mut density = Self::after_one_step(policy, start, 1.0, tails);
+        let mut marginals = Vec::with_capacity(steps);
+        for t in 1..steps {
+            let next = density.step(policy, t, 1.0, tails.limits());
+            marginals.push(std::mem::replace(&mut density, next));
+        }
+        marginals.push(density);
+        marginals
+    }
+
+    /// The reward as a density that is not normalised: its mass is the number of modes. Pushed
+    /// through the steps of a backward policy it stays a mixture of Gaussians, too.
+    pub(crate) fn of_reward(target: &Mixture, tails: Tails) -> Self {
+        let modes = target.modes().iter();
+        TerminalDensity {
+            components: modes
+                .map(|mode| Component {
+                    weight: 1.0,
+                    mean: mode.mean,
+                    std: mode.var.sqrt(),
+                })
+                .collect(),
+            window: tails.limits().window,
+        }
+    }
+
+    /// This density pushed through the step that `policy` takes at `t`.
+    pub(crate) fn pushed(&self, policy: &impl Laws, t: usize, tails: Tails) -> Self {
+        self.step(policy, t, 1.0, tails.limits())
+    }
+
+    fn after_one_step(policy: &impl Laws, start: f64, sigma_scale: f64, tails: Tails) -> Self {
         let first = policy.laws(&[start], 0);
-        let mut density = TerminalDensity {
+        TerminalDensity {
             components: first
                 .iter()
                 .map(|law| Component {
@@ -128,12 +169,8 @@ impl TerminalDensity {
                     std: sigma_scale * law.std,
                 })
                 .collect(),
-            window: limits.window,
-        };
-        for t in 1..steps {
-            density = density.step(policy, t, sigma_scale, limits);
+            window: tails.limits().window,
         }
-        density
     }
 
     /// The density one step on.

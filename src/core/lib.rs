@@ -12,6 +12,7 @@ pub mod density;
 pub mod divergence;
 pub mod experiment;
 pub mod exploration;
+pub mod flow;
 pub mod mixture;
 pub mod network;
 pub mod noise;
@@ -21,6 +22,7 @@ pub mod rollout;
 pub mod sampler;
 pub mod simd;
 pub mod table;
+pub mod trace;
 pub mod trainer;
 
 pub mod message;

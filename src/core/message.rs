@@ -4,6 +4,7 @@
 //! [`encode`] and read by [`decode`]. Both ends are built from one source, so the format needs no
 //! version of its own.
 
+use crate::trace::Trace;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// The standard deviation of the placeholder policy, whose mean is 0, in units of x.
@@ -17,8 +18,18 @@ pub enum ToEngine {
     Start { pretrained_url: String, gpu: bool },
     /// Fetch and check the weights of the experiment called `model`.
     Load { model: String },
+    /// Fetch and check the snapshots of `model`'s training: `file`, below the folder of the weights,
+    /// must have the SHA-256 `sha256`.
+    LoadSnapshots {
+        model: String,
+        file: String,
+        sha256: String,
+    },
     /// Run a batch. A request replaces an older one of the same `demo` that still waits or runs.
     Sample(SampleRequest),
+    /// Compute something exact about a model. A request replaces an older one of the same `panel`
+    /// that still waits; weights that are not there are fetched.
+    Study(StudyRequest),
     /// Train the experiment called `model` anew, from `seed` and for its first `iterations`.
     Train {
         model: String,
@@ -37,6 +48,9 @@ pub struct SampleRequest {
     /// The experiment whose target, start and horizon apply and whose weights are used; the
     /// placeholder policy stands in while these are not loaded.
     pub model: String,
+    /// The place, from 0, of the snapshot of the training whose weights are used instead; it must
+    /// have been loaded.
+    pub snapshot: Option<u32>,
     /// Scale on the policy's standard deviation at every step ("temperature"), 0.02 to 5.
     pub sigma_scale: f64,
     /// The seed of the batch's random numbers.
@@ -53,6 +67,38 @@ pub struct SampleRequest {
     pub bins: u32,
     /// Cells of the exact density over `range`.
     pub cells: u32,
+}
+
+/// One question about one model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StudyRequest {
+    /// Which panel asks: an index that the answer carries back.
+    pub panel: u32,
+    /// Counts up with every request of a panel.
+    pub id: u32,
+    /// The experiment whose trained model is meant.
+    pub model: String,
+    pub question: Question,
+}
+
+/// What a panel can ask. Curves are wanted at the centres of `cells` equal cells of `range`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Question {
+    /// What the model's loss asks for, beside what the model does.
+    Asked { range: (f64, f64), cells: u32 },
+    /// The flow from both ends, and the policies.
+    Flow { range: (f64, f64), cells: u32 },
+    /// One trajectory, term by term.
+    Trace { walk: Walk, seed: u64 },
+}
+
+/// Where the trajectory of a [`Question::Trace`] comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Walk {
+    /// The forward policy draws it, as in training on-policy.
+    Forward,
+    /// The backward policy draws it from the terminal state `from`.
+    Backward { from: f64 },
 }
 
 /// The reader's choice of engine.
@@ -91,8 +137,15 @@ pub enum FromEngine {
         /// The error names the file, what was found and what to do.
         outcome: Result<(), String>,
     },
+    /// What became of a `LoadSnapshots`, likewise.
+    Snapshots {
+        model: String,
+        outcome: Result<(), String>,
+    },
     /// A finished batch.
     Batch(BatchResult),
+    /// The answer to a `Study`.
+    Study(StudyResult),
     /// The end of a `Train`.
     Trained(Result<TrainingResult, String>),
     /// A batch that could not be run, with the reason.
@@ -126,6 +179,8 @@ pub enum GpuStatus {
 pub struct BatchResult {
     pub demo: u32,
     pub id: u32,
+    /// The snapshot that was drawn, if it was one.
+    pub snapshot: Option<u32>,
     /// Where it ran.
     pub device: DeviceUsed,
     /// True when the weights are not there and the placeholder policy was drawn.
@@ -154,6 +209,74 @@ pub struct BatchResult {
     pub log_z: Option<f64>,
 }
 
+/// What a `Study` gave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StudyResult {
+    pub panel: u32,
+    pub id: u32,
+    /// The model that was asked about.
+    pub model: String,
+    /// The error says what could not be had and why.
+    pub outcome: Result<Study, String>,
+}
+
+/// The answer to a [`Question`], of the same name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Study {
+    Asked(Asked),
+    Flow(FlowMap),
+    Trace(TraceStudy),
+}
+
+/// What the loss of a model asks for (see [`crate::flow`]) and what the model does. Densities are
+/// per unit of x, log Z are in nats.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The model's exact terminal density.
+    pub density: Vec<f32>,
+    /// The density that the loss asks for: R·h / Z' where it counts the forced step, else R / K.
+    pub asked: Vec<f32>,
+    /// Total variation between the model and what its loss asks for, in [0, 1].
+    pub to_asked: f64,
+    /// Total variation between the model and the target, in [0, 1].
+    pub to_target: f64,
+    /// log Z as learned.
+    pub log_z: f64,
+    /// log Z as the loss asks for: ln ∫ R·h where it counts the forced step, ln K where it is
+    /// right. Where it drops a real step there is none, and this is the bound ln K + H(x_1 | x_2).
+    pub log_z_asked: f64,
+    /// ln K.
+    pub log_z_true: f64,
+}
+
+/// The flow of a model, and its policies. Each field is row-major [N, cells].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FlowMap {
+    /// log(Z·p_t(x)) for t = 1, ..., N, with the learned Z, in nats; -inf where it has faded.
+    pub log_forward: Vec<f32>,
+    /// log F(x, t) for t = 1, ..., N, from R through the backward policy, in nats.
+    pub log_backward: Vec<f32>,
+    /// mu(x, t) of the forward policy for t = 0, ..., N-1, in units of x.
+    pub forward_mean: Vec<f32>,
+    /// sigma(x, t) of the forward policy, likewise.
+    pub forward_std: Vec<f32>,
+    /// mu(x, t) of the backward policy for t = 1, ..., N, in units of x.
+    pub backward_mean: Vec<f32>,
+    /// sigma(x, t) of the backward policy, likewise.
+    pub backward_std: Vec<f32>,
+}
+
+/// One trajectory of a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TraceStudy {
+    /// Its terms.
+    pub trace: Trace,
+    /// The mode in whose basin it ends: the place among the modes from left to right.
+    pub basin: u32,
+    /// The exact probability that a walk of the forward policy ends in that basin.
+    pub chance: f64,
+}
+
 /// The bytes of a message.
 ///
 /// # Errors
@@ -180,6 +303,7 @@ mod tests {
             demo: 3,
             id: 77,
             model: "four_mode".into(),
+            snapshot: Some(7),
             sigma_scale: 0.35,
             seed: u64::MAX - 1,
             count: 100_000,

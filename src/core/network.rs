@@ -6,6 +6,7 @@
 //! what they feed it. Widths are padded with zeros to whole cache lines: a padded neuron has the
 //! value 0 and stays there, in training too.
 
+use crate::experiment::HIDDEN;
 use crate::policy::{
     FEATURES, FREQUENCIES, Inputs, LINEAR_GAIN, MAX_STD, MIN_STD, Policy, SQUARE_GAIN, WAVE_GAIN,
 };
@@ -248,16 +249,18 @@ impl Network {
                 }
             }
         }
-        if column_tile::<S>() == 4 {
-            self.outputs::<S, 4>(simd, first, second, mean, raw);
-        } else {
-            self.outputs::<S, 2>(simd, first, second, mean, raw);
+        match (column_tile::<S>(), layout.width) {
+            (4, _) => self.outputs::<S, 4, 0>(simd, first, second, mean, raw),
+            (_, HIDDEN) => self.outputs::<S, 2, HIDDEN>(simd, first, second, mean, raw),
+            _ => self.outputs::<S, 2, 0>(simd, first, second, mean, raw),
         }
     }
 
-    /// The second hidden layer and the outputs, from the first.
+    /// The second hidden layer and the outputs, from the first. A padded width that is known when
+    /// this is compiled is `WIDTH`, else that is 0: browsers are faster where addresses differ by
+    /// constants.
     #[inline(always)]
-    fn outputs<S: Simd, const V: usize>(
+    fn outputs<S: Simd, const V: usize, const WIDTH: usize>(
         &self,
         simd: S,
         first: &[S::f32s],
@@ -266,8 +269,8 @@ impl Network {
         raw: &mut [f32],
     ) {
         const M: usize = ROW_TILE;
-        let width = self.layout.width;
-        let n = self.layout.vectors::<S>();
+        let width = if WIDTH > 0 { WIDTH } else { self.layout.width };
+        let n = width / S::F32_LANES;
         let parts = self
             .layout
             .parts(self.parameters.vectors::<S>(), S::F32_LANES);

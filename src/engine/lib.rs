@@ -10,5 +10,6 @@ pub mod gpu;
 pub mod schedule;
 #[cfg(target_arch = "wasm32")]
 mod scope;
+pub mod study;
 #[cfg(target_arch = "wasm32")]
 pub mod worker;

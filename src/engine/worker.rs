@@ -8,21 +8,23 @@ use crate::batch::{ExactCache, Plan, Tally};
 use crate::gpu::{Gpu, GpuPolicy};
 use crate::schedule::{Next, Pace, Schedule};
 use crate::scope;
+use crate::study::Subject;
 use gflownet_tour_core::density::{Tails, TerminalDensity};
 use gflownet_tour_core::divergence;
 use gflownet_tour_core::experiment::{EXPERIMENTS, Experiment, HIDDEN};
 use gflownet_tour_core::message::{
-    self, BatchResult, DeviceChoice, DeviceUsed, FromEngine, GpuStatus, PLACEHOLDER_STD, ToEngine,
-    TrainingResult,
+    self, BatchResult, DeviceChoice, DeviceUsed, FromEngine, GpuStatus, PLACEHOLDER_STD, Study,
+    StudyRequest, StudyResult, ToEngine, TrainingResult,
 };
 use gflownet_tour_core::policy::{Inputs, Policy};
 use gflownet_tour_core::sampler::Sampler;
 use gflownet_tour_core::trainer::Trainer;
 use gflownet_tour_core::weights;
 use gflownet_tour_core::weights::manifest::Recipe;
+use gflownet_tour_core::weights::snapshots::{self, Snapshot};
 use js_sys::Uint8Array;
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
@@ -57,10 +59,13 @@ struct Worker(Rc<RefCell<State>>);
 struct State {
     pretrained_url: String,
     models: HashMap<&'static str, Rc<Model>>,
+    trainings: HashMap<&'static str, Training>,
     placeholder: Rc<Model>,
     gpu: Option<Rc<Gpu>>,
     schedule: Schedule<Job>,
     drawing: bool,
+    questions: VecDeque<StudyRequest>,
+    studying: bool,
     cpu_pace: Pace,
     table_pace: Pace,
     gpu_pace: Pace,
@@ -71,6 +76,7 @@ impl Default for State {
         State {
             pretrained_url: String::new(),
             models: HashMap::new(),
+            trainings: HashMap::new(),
             placeholder: Rc::new(Model::new(
                 Policy::placeholder(HIDDEN, PLACEHOLDER_STD),
                 EXPERIMENTS[0].start,
@@ -80,6 +86,8 @@ impl Default for State {
             gpu: None,
             schedule: Schedule::default(),
             drawing: false,
+            questions: VecDeque::new(),
+            studying: false,
             cpu_pace: Pace::new(8_192),
             table_pace: Pace::new(32_768),
             gpu_pace: Pace::new(4_096),
@@ -110,11 +118,14 @@ struct Model {
     on_gpu: RefCell<Option<GpuPolicy>>,
     /// The learned log Z; none marks the placeholder.
     log_z: Option<f64>,
+    /// What studies are made of; the placeholder has no backward policy to study.
+    subject: Option<Subject>,
 }
 
 impl Model {
     fn new(weights: Policy<f32>, start: f64, steps: usize, log_z: Option<f64>) -> Self {
         Model {
+            subject: None,
             network: Sampler::new(&weights),
             table: OnceCell::new(),
             walk: (start, steps),
@@ -148,6 +159,33 @@ impl Model {
             .borrow_mut()
             .get_or_insert_with(|| gpu.load(&self.weights))
             .clone()
+    }
+}
+
+/// The snapshots of a training.
+struct Training {
+    snapshots: Vec<Snapshot>,
+    /// The one that was drawn last, by its place: a reader who drags the temperature stays with it.
+    last: RefCell<Option<(u32, Rc<Model>)>>,
+}
+
+impl Training {
+    fn model(&self, place: u32, experiment: &Experiment) -> Option<Rc<Model>> {
+        let mut last = self.last.borrow_mut();
+        if let Some((drawn, model)) = last.as_ref()
+            && *drawn == place
+        {
+            return Some(Rc::clone(model));
+        }
+        let snapshot = self.snapshots.get(place as usize)?;
+        let model = Rc::new(Model::new(
+            snapshot.forward.clone(),
+            experiment.start,
+            experiment.steps,
+            Some(f64::from(snapshot.log_z)),
+        ));
+        *last = Some((place, Rc::clone(&model)));
+        Some(model)
     }
 }
 
@@ -185,6 +223,17 @@ impl Worker {
                     post(&FromEngine::Model { model, outcome });
                 });
             }
+            Ok(ToEngine::LoadSnapshots {
+                model,
+                file,
+                sha256,
+            }) => {
+                let worker = self.clone();
+                spawn_local(async move {
+                    let outcome = worker.load_snapshots(&model, &file, &sha256).await;
+                    post(&FromEngine::Snapshots { model, outcome });
+                });
+            }
             Ok(ToEngine::Sample(request)) => {
                 let mut state = self.0.borrow_mut();
                 state.schedule.submit(request);
@@ -192,6 +241,18 @@ impl Worker {
                     state.drawing = true;
                     let worker = self.clone();
                     spawn_local(async move { worker.draw().await });
+                }
+            }
+            Ok(ToEngine::Study(request)) => {
+                let mut state = self.0.borrow_mut();
+                state
+                    .questions
+                    .retain(|waiting| waiting.panel != request.panel);
+                state.questions.push_back(request);
+                if !state.studying {
+                    state.studying = true;
+                    let worker = self.clone();
+                    spawn_local(async move { worker.study().await });
                 }
             }
             Ok(ToEngine::Train {
@@ -249,17 +310,81 @@ impl Worker {
             .await
             .map_err(|why| format!("{file}: {why}"))?;
         let parsed = weights::parse(&file, &bytes).map_err(|error| error.to_string())?;
-        let loaded = Model::new(
-            parsed.forward,
-            experiment.start,
-            experiment.steps,
-            Some(f64::from(parsed.log_z)),
-        );
+        let subject = Subject::new(experiment, &parsed);
+        let loaded = Model {
+            subject: Some(subject),
+            ..Model::new(
+                parsed.forward,
+                experiment.start,
+                experiment.steps,
+                Some(f64::from(parsed.log_z)),
+            )
+        };
         self.0
             .borrow_mut()
             .models
             .insert(experiment.name, Rc::new(loaded));
         Ok(())
+    }
+
+    async fn load_snapshots(&self, model: &str, file: &str, sha256: &str) -> Result<(), String> {
+        let Some(experiment) = Experiment::named(model) else {
+            return Err(format!("there is no experiment `{model}`"));
+        };
+        if self.0.borrow().trainings.contains_key(experiment.name) {
+            return Ok(());
+        }
+        let url = format!("{}{file}", self.0.borrow().pretrained_url);
+        let bytes = scope::fetch(&url)
+            .await
+            .map_err(|why| format!("{file}: {why}"))?;
+        // What is no snapshots file at all is named as such before its checksum is.
+        let parsed = snapshots::parse(file, &bytes);
+        let checked = parsed.and_then(|snapshots| {
+            weights::check_sha256(file, &bytes, sha256)?;
+            Ok(snapshots)
+        });
+        let training = Training {
+            snapshots: checked.map_err(|error| error.to_string())?,
+            last: RefCell::default(),
+        };
+        self.0
+            .borrow_mut()
+            .trainings
+            .insert(experiment.name, training);
+        Ok(())
+    }
+
+    /// Answers until there is no question left.
+    async fn study(&self) {
+        loop {
+            let next = self.0.borrow_mut().questions.pop_front();
+            let Some(request) = next else { break };
+            let outcome = self.answer(&request).await;
+            let StudyRequest {
+                panel, id, model, ..
+            } = request;
+            post(&FromEngine::Study(StudyResult {
+                panel,
+                id,
+                model,
+                outcome,
+            }));
+            scope::let_messages_in().await;
+        }
+        self.0.borrow_mut().studying = false;
+    }
+
+    async fn answer(&self, request: &StudyRequest) -> Result<Study, String> {
+        let loaded = |worker: &Worker| worker.0.borrow().models.get(&*request.model).cloned();
+        if loaded(self).is_none() {
+            self.load(&request.model).await?;
+        }
+        let model = loaded(self);
+        let subject = model.as_ref().and_then(|model| model.subject.as_ref());
+        subject
+            .ok_or("this model has no backward policy to study")?
+            .answer(&request.question)
     }
 
     /// Draws until there is nothing left to draw.
@@ -272,7 +397,7 @@ impl Worker {
                 Some(Next::Begin(request)) => {
                     let (demo, id) = (request.demo, request.id);
                     Plan::of(request)
-                        .map(|plan| self.begin(plan))
+                        .and_then(|plan| self.begin(plan))
                         .map_err(|why| FromEngine::Failed { demo, id, why })
                 }
             };
@@ -301,21 +426,29 @@ impl Worker {
         self.0.borrow_mut().drawing = false;
     }
 
-    fn begin(&self, plan: Plan) -> Job {
+    fn begin(&self, plan: Plan) -> Result<Job, String> {
         let state = self.0.borrow();
-        let model = state.models.get(plan.experiment.name);
+        let name = plan.experiment.name;
+        let model = match plan.request.snapshot {
+            None => state.models.get(name).unwrap_or(&state.placeholder).clone(),
+            Some(place) => state
+                .trainings
+                .get(name)
+                .and_then(|training| training.model(place, plan.experiment))
+                .ok_or_else(|| format!("snapshot {place} of `{name}` is not loaded"))?,
+        };
         let device = match plan.request.device {
             DeviceChoice::Auto | DeviceChoice::WebGpu if state.gpu.is_some() => DeviceUsed::WebGpu,
             DeviceChoice::Cpu => DeviceUsed::Cpu,
             _ => DeviceUsed::CpuTable,
         };
-        Job {
-            model: Rc::clone(model.unwrap_or(&state.placeholder)),
+        Ok(Job {
+            model,
             tally: Tally::new(&plan),
             device,
             sampling_ms: 0.0,
             plan,
-        }
+        })
     }
 
     /// Draws the next chunk of a job. When the GPU fails, the job begins anew on the CPU.
@@ -427,6 +560,7 @@ impl Job {
         BatchResult {
             demo: self.plan.request.demo,
             id: self.plan.request.id,
+            snapshot: self.plan.request.snapshot,
             device: self.device,
             placeholder: self.model.log_z.is_none(),
             sampled: self.tally.drawn(),

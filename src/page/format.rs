@@ -42,6 +42,23 @@ pub fn thousands(number: u64) -> String {
     text
 }
 
+/// A probability: in percent, or as a power of ten where percent would have too many zeros.
+pub fn chance(probability: f64) -> String {
+    const SUPERSCRIPTS: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
+    if !(probability > 0.0 && probability < 1e-3) {
+        return percent(probability, 1);
+    }
+    let exponent = probability.log10().floor();
+    let digits: String = format!("{}", -exponent)
+        .bytes()
+        .map(|b| SUPERSCRIPTS[usize::from(b - b'0') % 10])
+        .collect();
+    format!(
+        "{}\u{202f}·\u{202f}10⁻{digits}",
+        fixed(probability / 10f64.powf(exponent), 1)
+    )
+}
+
 /// A duration given in milliseconds, with two or three digits that mean something.
 pub fn duration(ms: f64) -> String {
     match ms {
@@ -140,6 +157,19 @@ mod tests {
         assert_eq!(duration(6_312.0), "6.3\u{202f}s");
         assert_eq!(place(-3.0), "\u{2212}3");
         assert_eq!(place(0.5), "0.5");
+    }
+
+    #[test]
+    fn small_chances_are_powers_of_ten() {
+        for (probability, expected) in [
+            (0.25, "25.0\u{202f}%"),
+            (0.0, "0.0\u{202f}%"),
+            (4.2e-4, "4.2\u{202f}·\u{202f}10⁻⁴"),
+            (1.5e-12, "1.5\u{202f}·\u{202f}10⁻¹²"),
+            (f64::NAN, "–\u{202f}%"),
+        ] {
+            assert_eq!(chance(probability), expected);
+        }
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The page's end of the engine: owns the worker, speaks its messages, starts it again when it
 //! dies, and shows all of it as signals.
 
+use super::numbers;
 use super::schedule::Schedule;
 use crate::experiment::EXPERIMENTS;
 use crate::message::{
-    BatchResult, DeviceChoice, FromEngine, GpuStatus, SampleRequest, ToEngine, decode, encode,
+    BatchResult, DeviceChoice, FromEngine, GpuStatus, Question, SampleRequest, StudyRequest,
+    StudyResult, ToEngine, decode, encode,
 };
 use js_sys::Uint8Array;
 use leptos::prelude::*;
@@ -63,6 +65,14 @@ pub struct Slot {
     pub failure: RwSignal<Option<String>>,
 }
 
+/// One panel's line to the engine: questions about a model, one answer at a time.
+#[derive(Clone, Copy)]
+pub struct StudySlot {
+    index: usize,
+    /// The newest answer.
+    pub answer: RwSignal<Option<Arc<StudyResult>>>,
+}
+
 /// The engine, for all figures. A handle: copies are the same engine.
 #[derive(Clone, Copy)]
 pub struct Engine {
@@ -71,6 +81,8 @@ pub struct Engine {
     pub state: RwSignal<EngineState>,
     /// What became of each experiment's weights, in the order of the table.
     pub models: [RwSignal<ModelState>; EXPERIMENTS.len()],
+    /// What became of the snapshots of each experiment's training; none while nobody asked.
+    pub trainings: [RwSignal<Option<ModelState>>; EXPERIMENTS.len()],
     /// The reader's choice, one for the page.
     pub device: RwSignal<DeviceChoice>,
     /// What the reader should know of an engine that had to be started again.
@@ -85,6 +97,7 @@ struct Link {
     is_ready: bool,
     silent_ticks: u32,
     slots: Vec<(Slot, Schedule<Draft>)>,
+    studies: Vec<(StudySlot, Schedule<(&'static str, Question)>)>,
 }
 
 impl Engine {
@@ -96,12 +109,38 @@ impl Engine {
             models: EXPERIMENTS
                 .each_ref()
                 .map(|_| RwSignal::new(ModelState::Loading)),
+            trainings: EXPERIMENTS.each_ref().map(|_| RwSignal::new(None)),
             device: RwSignal::new(DeviceChoice::Auto),
             restarted: RwSignal::new(None),
         };
         engine.spawn();
         set_interval(move || engine.tick(), TICK);
         engine
+    }
+
+    /// Asks for the snapshots of an experiment's training, given by its place in the table, unless
+    /// they were asked for before.
+    pub fn load_snapshots(self, index: usize) {
+        let training = self.trainings[index];
+        if training.get_untracked().is_some() {
+            return;
+        }
+        training.set(Some(ModelState::Loading));
+        // What is asked before the worker listens is sent when it does.
+        if self.link.with_value(|link| link.is_ready) {
+            self.send_load_snapshots(index);
+        }
+    }
+
+    fn send_load_snapshots(self, index: usize) {
+        let name = EXPERIMENTS[index].name;
+        if let Some(snapshots) = numbers::model(name).and_then(|model| model.snapshots.as_ref()) {
+            self.send(&ToEngine::LoadSnapshots {
+                model: name.to_owned(),
+                file: snapshots.file.clone(),
+                sha256: snapshots.sha256.clone(),
+            });
+        }
     }
 
     /// A line to the engine for one figure.
@@ -140,6 +179,54 @@ impl Engine {
                 id,
                 ..draft
             }));
+        }
+    }
+
+    /// A line to the engine for one panel.
+    pub fn open_study(self) -> StudySlot {
+        let answer = RwSignal::new(None);
+        let index = self.link.try_update_value(|link| {
+            let index = link.studies.len();
+            let slot = StudySlot { index, answer };
+            link.studies.push((slot, Schedule::default()));
+            index
+        });
+        StudySlot {
+            index: index.unwrap_or(usize::MAX),
+            answer,
+        }
+    }
+
+    /// Asks a question about the model called `model`.
+    pub fn study(self, slot: StudySlot, model: &'static str, question: Question) {
+        let next = self.link.try_update_value(|link| {
+            let (_, schedule) = link.studies.get_mut(slot.index)?;
+            // As above: kept until the worker listens.
+            schedule.ask((model, question)).filter(|_| link.is_ready)
+        });
+        self.send_study(slot.index, next.flatten());
+    }
+
+    fn send_study(self, index: usize, next: Option<(u32, (&'static str, Question))>) {
+        if let Some((id, (model, question))) = next {
+            self.send(&ToEngine::Study(StudyRequest {
+                panel: index as u32,
+                id,
+                model: model.to_owned(),
+                question,
+            }));
+        }
+    }
+
+    fn settle_study(self, result: StudyResult) {
+        let index = result.panel as usize;
+        let settled = self.link.try_update_value(|link| {
+            let (slot, schedule) = link.studies.get_mut(index)?;
+            Some((*slot, schedule.answered(result.id)))
+        });
+        if let Some((slot, next)) = settled.flatten() {
+            self.send_study(index, next);
+            slot.answer.set(Some(Arc::new(result)));
         }
     }
 
@@ -213,6 +300,9 @@ impl Engine {
         for model in self.models {
             model.set(ModelState::Loading);
         }
+        for training in self.trainings {
+            training.update(|state| *state = state.as_ref().map(|_| ModelState::Loading));
+        }
         self.state.set(EngineState::Starting);
         self.spawn();
     }
@@ -228,7 +318,9 @@ impl Engine {
     fn tick(self) {
         let lost = self.link.try_update_value(|link| {
             link.worker.as_ref()?;
-            let owes = !link.is_ready || link.slots.iter().any(|(_, s)| s.is_busy());
+            let owes = !link.is_ready
+                || link.slots.iter().any(|(_, s)| s.is_busy())
+                || link.studies.iter().any(|(_, s)| s.is_busy());
             link.silent_ticks = if owes { link.silent_ticks + 1 } else { 0 };
             (link.silent_ticks >= PATIENCE).then_some(link.generation)
         });
@@ -248,10 +340,13 @@ impl Engine {
             Ok(FromEngine::Model { model, outcome }) => {
                 let place = EXPERIMENTS.iter().position(|e| e.name == model);
                 if let Some(index) = place {
-                    self.models[index].set(match outcome {
-                        Ok(()) => ModelState::Loaded,
-                        Err(why) => ModelState::Failed(why),
-                    });
+                    self.models[index].set(settled(outcome));
+                }
+            }
+            Ok(FromEngine::Snapshots { model, outcome }) => {
+                let place = EXPERIMENTS.iter().position(|e| e.name == model);
+                if let Some(index) = place {
+                    self.trainings[index].set(Some(settled(outcome)));
                 }
             }
             Ok(FromEngine::Batch(batch)) => {
@@ -261,6 +356,7 @@ impl Engine {
                     slot.batch.set(Some(Arc::new(batch)));
                 });
             }
+            Ok(FromEngine::Study(result)) => self.settle_study(result),
             // The page asks for no training yet; benchmarks do.
             Ok(FromEngine::Trained(_)) => {}
             Ok(FromEngine::Failed { demo, id, why }) => {
@@ -286,16 +382,24 @@ impl Engine {
             let model = experiment.name.to_owned();
             self.send(&ToEngine::Load { model });
         }
+        for (index, training) in self.trainings.iter().enumerate() {
+            if training.get_untracked().is_some() {
+                self.send_load_snapshots(index);
+            }
+        }
         self.state.set(EngineState::Ready);
         let asked = self.link.try_update_value(|link| {
             link.is_ready = true;
-            link.slots
-                .iter_mut()
-                .map(|(_, schedule)| schedule.restart())
-                .collect::<Vec<_>>()
+            let slots = link.slots.iter_mut().map(|(_, s)| s.restart());
+            let studies = link.studies.iter_mut().map(|(_, s)| s.restart());
+            (slots.collect::<Vec<_>>(), studies.collect::<Vec<_>>())
         });
-        for (index, next) in asked.into_iter().flatten().enumerate() {
+        let (samples, studies) = asked.unwrap_or_default();
+        for (index, next) in samples.into_iter().enumerate() {
             self.send_sample(index, next);
+        }
+        for (index, next) in studies.into_iter().enumerate() {
+            self.send_study(index, next);
         }
     }
 
@@ -308,6 +412,13 @@ impl Engine {
             self.send_sample(index, next);
             show(slot);
         }
+    }
+}
+
+fn settled(outcome: Result<(), String>) -> ModelState {
+    match outcome {
+        Ok(()) => ModelState::Loaded,
+        Err(why) => ModelState::Failed(why),
     }
 }
 

@@ -1,26 +1,42 @@
 //! The page: a text with five demos. What can be tested without a browser (numbers, pictures as
 //! data, the schedule of requests) is compiled everywhere; the rest only for wasm32.
 
+pub mod flow_map;
 pub mod format;
 pub mod numbers;
 pub mod palette;
 pub mod picture;
+pub mod record;
 pub mod schedule;
 
+#[cfg(target_arch = "wasm32")]
+mod algebra;
 #[cfg(target_arch = "wasm32")]
 mod app;
 #[cfg(target_arch = "wasm32")]
 mod demo;
 #[cfg(target_arch = "wasm32")]
+mod flow_panel;
+#[cfg(target_arch = "wasm32")]
+mod history;
+#[cfg(target_arch = "wasm32")]
 mod link;
 #[cfg(target_arch = "wasm32")]
 mod plot;
 #[cfg(target_arch = "wasm32")]
+mod predict;
+#[cfg(target_arch = "wasm32")]
 mod screen;
+#[cfg(target_arch = "wasm32")]
+mod scrub;
 #[cfg(target_arch = "wasm32")]
 mod sections;
 #[cfg(target_arch = "wasm32")]
+mod study;
+#[cfg(target_arch = "wasm32")]
 mod temperature;
+#[cfg(target_arch = "wasm32")]
+mod trace_panel;
 
 #[cfg(target_arch = "wasm32")]
 pub use app::run;

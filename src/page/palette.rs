@@ -24,6 +24,14 @@ pub struct Palette {
     pub bug: Rgb,
     /// The tempered target.
     pub tempered: Rgb,
+    /// Flow, and the density that a loss asks for.
+    pub flow: Rgb,
+    /// Too much forward flow.
+    pub over: Rgb,
+    /// Too little forward flow.
+    pub under: Rgb,
+    /// The page's ground.
+    pub paper: Rgb,
     /// Axes.
     pub axis: Rgb,
     /// The words on the axes.
@@ -45,10 +53,23 @@ impl Palette {
             mode: colour("--mode"),
             bug: colour("--bug"),
             tempered: colour("--tempered"),
+            flow: colour("--flow"),
+            over: colour("--over"),
+            under: colour("--under"),
+            paper: colour("--paper"),
             axis: colour("--axis"),
             label: colour("--label"),
         }
     }
+}
+
+/// The colour `share` of the way from one colour to another; shares beyond [0, 1] are its ends.
+pub fn mix(from: Rgb, to: Rgb, share: f64) -> Rgb {
+    let share = share.clamp(0.0, 1.0);
+    std::array::from_fn(|i| {
+        let (a, b) = (f64::from(from[i]), f64::from(to[i]));
+        (a + share * (b - a)).round() as u8
+    })
 }
 
 /// The colour written `#rrggbb` or `#rgb`.
@@ -76,6 +97,14 @@ mod tests {
         assert_eq!(parse("#fa0"), Some([0xff, 0xaa, 0x00]));
         for wrong in ["", "0072b2", "#0072b", "#00g", "blue"] {
             assert_eq!(parse(wrong), None);
+        }
+    }
+
+    #[test]
+    fn colours_mix_from_one_end_to_the_other() {
+        let (black, orange) = ([0, 0, 0], [200, 100, 0]);
+        for (share, expected) in [(-1.0, black), (0.5, [100, 50, 0]), (7.0, orange)] {
+            assert_eq!(mix(black, orange, share), expected);
         }
     }
 

@@ -45,14 +45,14 @@ pub struct Scene<'a> {
     pub model: Rgb,
 }
 
-type Plane = DrawingArea<CanvasBackend, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+pub(super) type Plane = DrawingArea<CanvasBackend, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// The canvas that is drawn on, and the size of things on it.
-struct Sheet<'a> {
-    palette: &'a Palette,
+pub(super) struct Sheet<'a> {
+    pub palette: &'a Palette,
     /// The whole canvas. Plotters moves what leaves an area to the area's edge, so what stands
     /// beside a plot is drawn on this.
-    root: DrawingArea<CanvasBackend, Shift>,
+    pub root: DrawingArea<CanvasBackend, Shift>,
     /// Canvas pixels to a CSS pixel.
     scale: f64,
 }
@@ -63,34 +63,46 @@ struct Sheet<'a> {
 /// # Errors
 /// When the browser refuses to draw; the text is for a developer.
 pub fn draw(canvas: &HtmlCanvasElement, scene: &Scene, palette: &Palette) -> Result<(), String> {
-    let (width, height) = (canvas.client_width(), canvas.client_height());
-    if width <= 0 || height <= 0 {
-        return Ok(());
+    match Sheet::on(canvas, palette)? {
+        Some(sheet) => sheet.scene(scene),
+        None => Ok(()),
     }
-    let ratio = web_sys::window().map_or(1.0, |w| w.device_pixel_ratio());
-    // Plotters places things on whole pixels; on a coarse screen twice as many of them, which the
-    // browser averages, keep curves smooth.
-    let scale = if ratio < 2.0 { 2.0 * ratio } else { ratio };
-    let pixels = |css: i32| (f64::from(css) * scale).round() as u32;
-    if (canvas.width(), canvas.height()) != (pixels(width), pixels(height)) {
-        canvas.set_width(pixels(width));
-        canvas.set_height(pixels(height));
+}
+
+impl<'a> Sheet<'a> {
+    /// The whole of `canvas`, wiped; none while it has no size.
+    ///
+    /// # Errors
+    /// When the browser refuses to draw; the text is for a developer.
+    pub fn on(canvas: &HtmlCanvasElement, palette: &'a Palette) -> Result<Option<Self>, String> {
+        let (width, height) = (canvas.client_width(), canvas.client_height());
+        if width <= 0 || height <= 0 {
+            return Ok(None);
+        }
+        let ratio = web_sys::window().map_or(1.0, |w| w.device_pixel_ratio());
+        // Plotters places things on whole pixels; on a coarse screen twice as many of them, which
+        // the browser averages, keep curves smooth.
+        let scale = if ratio < 2.0 { 2.0 * ratio } else { ratio };
+        let pixels = |css: i32| (f64::from(css) * scale).round() as u32;
+        if (canvas.width(), canvas.height()) != (pixels(width), pixels(height)) {
+            canvas.set_width(pixels(width));
+            canvas.set_height(pixels(height));
+        }
+        let context: CanvasRenderingContext2d = canvas
+            .get_context("2d")
+            .ok()
+            .flatten()
+            .and_then(|context| context.dyn_into().ok())
+            .ok_or("the canvas has no 2D context")?;
+        context.clear_rect(0.0, 0.0, canvas.width().into(), canvas.height().into());
+        let backend = CanvasBackend::with_canvas_object(canvas.clone())
+            .ok_or("the canvas has no 2D context")?;
+        Ok(Some(Sheet {
+            palette,
+            root: backend.into_drawing_area(),
+            scale,
+        }))
     }
-    let context: CanvasRenderingContext2d = canvas
-        .get_context("2d")
-        .ok()
-        .flatten()
-        .and_then(|context| context.dyn_into().ok())
-        .ok_or("the canvas has no 2D context")?;
-    context.clear_rect(0.0, 0.0, canvas.width().into(), canvas.height().into());
-    let backend =
-        CanvasBackend::with_canvas_object(canvas.clone()).ok_or("the canvas has no 2D context")?;
-    let sheet = Sheet {
-        palette,
-        root: backend.into_drawing_area(),
-        scale,
-    };
-    sheet.scene(scene)
 }
 
 impl Sheet<'_> {
@@ -106,7 +118,7 @@ impl Sheet<'_> {
             Layout::Densities => {
                 let area = root.margin(heading, bottom, left, right);
                 self.densities(&area, scene)?;
-                self.x_axis(&area, scene)
+                self.x_axis(&area, scene.experiment.plot_range())
             }
             Layout::Both => {
                 let inner = height - heading - bottom - gap - heading;
@@ -115,21 +127,21 @@ impl Sheet<'_> {
                 let below = root.margin(split + gap + heading, bottom, left, right);
                 self.densities(&above, scene)?;
                 self.trajectories(&below, scene)?;
-                self.x_axis(&below, scene)
+                self.x_axis(&below, scene.experiment.plot_range())
             }
         }
     }
 
     /// CSS pixels in canvas pixels.
-    fn px(&self, css: f64) -> i32 {
+    pub fn px(&self, css: f64) -> i32 {
         (css * self.scale).round() as i32
     }
 
-    fn stroke(&self, colour: Rgb, alpha: f64, width: f64) -> ShapeStyle {
+    pub fn stroke(&self, colour: Rgb, alpha: f64, width: f64) -> ShapeStyle {
         solid(colour, alpha).stroke_width((width * self.scale).round().max(1.0) as u32)
     }
 
-    fn text(&self, colour: Rgb, h: HPos, v: VPos) -> TextStyle<'static> {
+    pub fn text(&self, colour: Rgb, h: HPos, v: VPos) -> TextStyle<'static> {
         let [r, g, b] = colour;
         TextStyle {
             color: RGBColor(r, g, b).to_backend_color(),
@@ -138,7 +150,7 @@ impl Sheet<'_> {
         }
     }
 
-    fn plane(area: &DrawingArea<CanvasBackend, Shift>, x: (f64, f64), y: (f64, f64)) -> Plane {
+    pub fn plane(area: &DrawingArea<CanvasBackend, Shift>, x: (f64, f64), y: (f64, f64)) -> Plane {
         let (across, down) = area.get_pixel_range();
         let up = down.end..down.start;
         area.apply_coord_spec(Cartesian2d::new(x.0..x.1, y.0..y.1, (across, up)))
@@ -166,7 +178,7 @@ impl Sheet<'_> {
             let bar = Rectangle::new(corners, solid(palette.sample, 1.0).filled());
             plane.draw(&bar).map_err(told)?;
         }
-        self.modes(&plane, scene, (0.0, top))?;
+        self.modes(&plane, scene.experiment, (0.0, top))?;
         let line = |points: &[(f64, f64)], style: ShapeStyle| {
             within(points, range, (0.0, top))
                 .into_iter()
@@ -193,7 +205,12 @@ impl Sheet<'_> {
             let label = Text::new(format!("cut: reaches {}", fixed(peak, 1)), at, style);
             plane.draw(&label).map_err(told)?;
         }
-        self.y_axis(&plane, (range.0, top), "density (per unit of x)", |y| {
+        self.density_axis(&plane, (range.0, top))
+    }
+
+    /// The axis of densities up to `top`.
+    pub fn density_axis(&self, plane: &Plane, (lo, top): (f64, f64)) -> Result<(), String> {
+        self.y_axis(plane, (lo, top), "density (per unit of x)", |y| {
             // Tenths on a low axis, whole numbers on a tall one, nothing in between.
             let digits = if top < 2.5 { 1 } else { 0 };
             let rounded = fixed(y, digits);
@@ -211,7 +228,7 @@ impl Sheet<'_> {
         let last = scene.experiment.steps as f64;
         let y = (-0.06 * last, last);
         let plane = Self::plane(area, range, y);
-        self.modes(&plane, scene, y)?;
+        self.modes(&plane, scene.experiment, y)?;
         let style = self.stroke(self.palette.path, 0.35, 1.0);
         for states in scene.picture.paths.chunks_exact(scene.picture.steps + 1) {
             let points = states.iter().enumerate();
@@ -227,9 +244,14 @@ impl Sheet<'_> {
     }
 
     /// Thin dashed lines at the modes, over the height `y` of the plot.
-    fn modes(&self, plane: &Plane, scene: &Scene, y: (f64, f64)) -> Result<(), String> {
+    pub fn modes(
+        &self,
+        plane: &Plane,
+        experiment: &Experiment,
+        y: (f64, f64),
+    ) -> Result<(), String> {
         let style = self.stroke(self.palette.mode, 1.0, 1.0);
-        for mode in scene.experiment.modes {
+        for mode in experiment.modes {
             let ends = [(mode.mean, y.0), (mode.mean, y.1)];
             let line = DashedPathElement::new(ends, self.px(4.0), self.px(4.0), style);
             plane.draw(&line).map_err(told)?;
@@ -238,7 +260,7 @@ impl Sheet<'_> {
     }
 
     /// The yellow dot with a dark rim.
-    fn start(&self, plane: &Plane, at: (f64, f64)) -> Result<(), String> {
+    pub fn start(&self, plane: &Plane, at: (f64, f64)) -> Result<(), String> {
         let [rim, dot] = [(6.0, self.palette.rim), (4.5, self.palette.start)]
             .map(|(radius, colour)| Circle::new(at, self.px(radius), solid(colour, 1.0).filled()));
         plane.draw(&rim).map_err(told)?;
@@ -247,7 +269,7 @@ impl Sheet<'_> {
 
     /// Ticks and their numbers at the left, where `name_tick` gives one, and what they measure
     /// above them.
-    fn y_axis(
+    pub fn y_axis(
         &self,
         plane: &Plane,
         top_left: (f64, f64),
@@ -273,10 +295,10 @@ impl Sheet<'_> {
     }
 
     /// The axis that both plots share.
-    fn x_axis(
+    pub fn x_axis(
         &self,
         area: &DrawingArea<CanvasBackend, Shift>,
-        scene: &Scene,
+        (lo, hi): (f64, f64),
     ) -> Result<(), String> {
         let (across, down) = area.get_pixel_range();
         let pixels = &self.root;
@@ -285,7 +307,6 @@ impl Sheet<'_> {
         pixels
             .draw(&PathElement::new(baseline, line))
             .map_err(told)?;
-        let (lo, hi) = scene.experiment.plot_range();
         let plane = Self::plane(area, (lo, hi), (0.0, 1.0));
         let label = self.text(self.palette.label, HPos::Center, VPos::Top);
         for x in RangedCoordf64::from(lo..hi).key_points(11) {
@@ -301,11 +322,11 @@ impl Sheet<'_> {
     }
 }
 
-fn solid([r, g, b]: Rgb, alpha: f64) -> ShapeStyle {
+pub(super) fn solid([r, g, b]: Rgb, alpha: f64) -> ShapeStyle {
     let colour: RGBAColor = RGBColor(r, g, b).mix(alpha);
     ShapeStyle::from(colour)
 }
 
-fn told(error: impl Display) -> String {
+pub(super) fn told(error: impl Display) -> String {
     error.to_string()
 }

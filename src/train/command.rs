@@ -346,7 +346,12 @@ fn train_all(
                     let bar = bars.add(progress_bar(experiment, seed));
                     let stop =
                         || interrupted.load(Ordering::Relaxed) || failed.load(Ordering::Relaxed);
-                    let outcome = train_one(experiment, seed, runner, &bar, stop);
+                    // Only the first seed's model is written, with its history.
+                    let keep = match seed == args.seed {
+                        true => report::moments(experiment.iterations),
+                        false => Vec::new(),
+                    };
+                    let outcome = train_one(experiment, seed, runner, &keep, &bar, stop);
                     bars.remove(&bar);
                     if outcome.is_err() {
                         failed.store(true, Ordering::Relaxed);
@@ -395,6 +400,7 @@ fn train_one(
     experiment: &Experiment,
     seed: u64,
     runner: &Runner,
+    keep: &[usize],
     bar: &ProgressBar,
     stop: impl Fn() -> bool,
 ) -> Result<Trained, TrainError> {
@@ -415,8 +421,8 @@ fn train_one(
     };
     let recipe = Recipe::of(experiment);
     match runner {
-        Runner::Fused => train(&recipe, seed, watch),
-        Runner::Burn(device) => train_with_burn(&recipe, seed, device, watch),
+        Runner::Fused => train(&recipe, seed, keep, watch),
+        Runner::Burn(device) => train_with_burn(&recipe, seed, device, keep, watch),
     }
 }
 
@@ -445,7 +451,9 @@ fn stage(
     };
     let model = scored.model().map_err(artifact("recipe", name))?;
     let bytes = weights::serialize(&model);
-    let entry = scored.entry(&bytes, ensemble);
+    let (snapshots, snapshots_entry) = scored.snapshots_file();
+    staging.write(&snapshots_entry.file, &snapshots)?;
+    let entry = scored.entry(&bytes, snapshots_entry, ensemble);
     let picture = figure::svg(scored, &entry.curve, experiment.plot_range())
         .map_err(artifact("figure", name))?;
     staging.write(&entry.file, &bytes)?;

@@ -53,7 +53,80 @@ fn demo(name: &str) -> String {
     format!("document.querySelector('.demo[data-demo={name}]')")
 }
 
+/// JavaScript for a part that a reader opens.
+fn study(name: &str) -> String {
+    format!("document.querySelector('details.study[data-study={name}]')")
+}
+
+/// JavaScript that says whether a canvas shows a picture: it has many colours.
+fn painted(canvas: &str) -> String {
+    format!(
+        "(() => {{
+            const canvas = {canvas};
+            if (canvas.width === 0 || canvas.height === 0) return false;
+            const pixels = new Uint32Array(canvas.getContext('2d')
+                .getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+            return new Set(pixels).size > 20;
+        }})()"
+    )
+}
+
 impl Visit {
+    /// Open a part and wait for its answer about `model`.
+    fn open_study(&mut self, name: &str, model: &str) {
+        let it = study(name);
+        self.chrome.until(&format!("{it} !== null"));
+        assert_eq!(self.chrome.text(&format!("{it}.dataset.state")), "waiting");
+        self.chrome
+            .eval(&format!("{it}.querySelector('summary').click()"));
+        self.study_shows(name, model);
+    }
+
+    /// Wait until a part has an answer about `model`, and see that it is drawn.
+    fn study_shows(&mut self, name: &str, model: &str) {
+        let it = study(name);
+        self.chrome.until(&format!(
+            "{it}.dataset.state === 'answered' && {it}.dataset.model === '{model}'"
+        ));
+        let count = self
+            .chrome
+            .number(&format!("{it}.querySelectorAll('canvas').length"));
+        for canvas in 0..count as usize {
+            self.chrome.until(&painted(&format!(
+                "{it}.querySelectorAll('canvas')[{canvas}]"
+            )));
+            let label = format!("{it}.querySelectorAll('canvas')[{canvas}].ariaLabel");
+            assert!(self.chrome.text(&label).len() > 40, "{name}: no words");
+        }
+    }
+
+    fn study_text(&mut self, name: &str, selector: &str) -> String {
+        let it = study(name);
+        self.chrome
+            .text(&format!("{it}.querySelector('{selector}').textContent"))
+    }
+
+    /// A number that a part shows.
+    fn study_number(&mut self, name: &str, selector: &str) -> f64 {
+        let text = self.study_text(name, selector).replace('\u{2212}', "-");
+        text.trim()
+            .parse()
+            .unwrap_or_else(|_| panic!("{name} {selector}: `{text}` is no number"))
+    }
+
+    /// Set a part's control to a value, as a reader does.
+    fn set_study(&mut self, name: &str, control: &str, value: &str) {
+        let it = study(name);
+        self.chrome.eval(&format!(
+            "(() => {{
+                const it = {it}.querySelector('{control}');
+                it.value = '{value}';
+                for (const kind of ['input', 'change'])
+                    it.dispatchEvent(new Event(kind, {{ bubbles: true }}));
+            }})()"
+        ));
+    }
+
     /// Wait until the engine runs on `device`.
     fn engine_is(&mut self, device: &str) {
         self.chrome.until(&format!(
@@ -127,15 +200,8 @@ impl Visit {
 
     /// Whether a demo's canvas shows a picture: many colours, and not the same in every row.
     fn is_painted(&mut self, name: &str) -> bool {
-        let demo = demo(name);
-        self.chrome.eval(&format!(
-            "(() => {{
-                const canvas = {demo}.querySelector('canvas');
-                const pixels = new Uint32Array(canvas.getContext('2d')
-                    .getImageData(0, 0, canvas.width, canvas.height).data.buffer);
-                return new Set(pixels).size > 20;
-            }})()"
-        )) == Value::Bool(true)
+        let canvas = format!("{}.querySelector('canvas')", demo(name));
+        self.chrome.eval(&painted(&canvas)) == Value::Bool(true)
     }
 
     /// No console error, no exception, and nothing asked for that is not there.
@@ -353,6 +419,159 @@ fn bad_weights_are_named_and_the_other_demos_go_on() {
     );
 }
 
+#[test]
+fn the_bug_as_algebra_says_what_each_loss_asked_for() {
+    let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {
+        return;
+    };
+    let name = "algebra";
+    visit.open_study(name, "easy_buggy");
+    assert!(visit.study_number(name, ".to-asked") <= 0.06);
+    let nats =
+        visit.study_number(name, ".learned-log-z") - visit.study_number(name, ".asked-log-z");
+    assert!(nats.abs() <= 0.061, "{nats}");
+    assert!(
+        visit
+            .study_text(name, ".finding")
+            .contains("wrong question")
+    );
+
+    // The third loop's model is fetched when it is asked for; the first was there all along.
+    for model in ["easy_dropped", "easy_correct"] {
+        let radio = format!("{}.querySelector('input[value={model}]')", study(name));
+        visit.chrome.eval(&format!("{radio}.click()"));
+        visit.study_shows(name, model);
+        let above = visit.study_number(name, ".asked-log-z") - std::f64::consts::LN_2;
+        assert_eq!(above > 0.1, model == "easy_dropped", "{above}");
+    }
+    visit.went_well();
+}
+
+#[test]
+fn the_flow_is_read_by_sliders_keys_and_pointer() {
+    let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {
+        return;
+    };
+    let name = "flow";
+    visit.open_study(name, "hard_on_policy");
+    let half = visit.study_text(name, ".finding");
+    assert!(
+        half.contains("50\u{202f}% of the reward is missed"),
+        "{half}"
+    );
+
+    let reading = format!("{}.querySelector('.reading').textContent", study(name));
+    visit.set_study(name, "#flow-t", "0");
+    visit.chrome.until(&format!("{reading}.includes('S₀')"));
+    visit
+        .chrome
+        .eval("document.getElementById('flow-t').focus()");
+    visit.chrome.press("ArrowRight");
+    visit.chrome.until(&format!("{reading}.includes('t = 1.')"));
+    let before = visit.chrome.text(&reading);
+    visit
+        .chrome
+        .eval("document.getElementById('flow-x').focus()");
+    visit.chrome.press("ArrowRight");
+    visit
+        .chrome
+        .until(&format!("{reading} !== {}", Value::from(before.as_str())));
+
+    // The middle of the topmost pane, nearly.
+    visit.chrome.eval(&format!(
+        "(() => {{
+            const it = {}.querySelector('canvas.maps');
+            const {{ left, top, width }} = it.getBoundingClientRect();
+            it.dispatchEvent(new PointerEvent('pointermove', {{ bubbles: true,
+                clientX: left + 46 + (width - 56) / 2 + 1, clientY: top + 30 }}));
+        }})()",
+        study(name)
+    ));
+    visit.chrome.until(&format!(
+        "{reading}.startsWith('x = 0.0') && {reading}.includes('t = 5.')"
+    ));
+
+    visit.set_study(name, "#flow-model", "1");
+    visit.study_shows(name, "easy_buggy");
+    assert_ne!(visit.study_text(name, ".finding"), half);
+    visit.went_well();
+}
+
+#[test]
+fn one_walk_is_stepped_through() {
+    let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {
+        return;
+    };
+    let name = "trace";
+    visit.open_study(name, "hard_on_policy");
+    let missing = visit.study_text(name, ".finding");
+    assert!(
+        missing.contains("·\u{202f}10⁻") && missing.contains("On-policy"),
+        "{missing}"
+    );
+    let sum = visit.study_text(name, ".sum");
+
+    // Every term is reached, and the last place is the residual.
+    let button = format!("{}.querySelector('button.later')", study(name));
+    let mut seen = vec![visit.study_text(name, ".reading")];
+    while visit.chrome.eval(&format!("{button}.disabled")) == Value::Bool(false) {
+        visit.chrome.eval(&format!("{button}.click()"));
+        let reading = visit.study_text(name, ".reading");
+        assert!(!seen.contains(&reading), "{reading}");
+        seen.push(reading);
+    }
+    assert_eq!(seen.len(), 2 * EXPERIMENTS[2].steps + 2);
+    assert!(seen.last().is_some_and(|last| last.contains("residual")));
+    let residual = seen
+        .last()
+        .map(|last| last.split_whitespace().nth(5).unwrap_or_default());
+    assert!(
+        residual.is_some_and(|residual| sum.contains(residual)),
+        "{residual:?} {sum}"
+    );
+
+    // Another walk, then one that the policy draws itself.
+    visit.chrome.eval(&format!(
+        "{}.querySelector('.resample').click()",
+        study(name)
+    ));
+    let shown = format!("{}.querySelector('.sum').textContent", study(name));
+    visit
+        .chrome
+        .until(&format!("{shown} !== {}", Value::from(sum.as_str())));
+    visit.set_study(name, "#trace-walk", "forward");
+    let finding = format!("{}.querySelector('.finding').textContent", study(name));
+    visit.chrome.until(&format!("{finding}.includes('100.0')"));
+    visit.went_well();
+}
+
+#[test]
+fn a_part_without_its_weights_says_so_and_the_others_go_on() {
+    let Some(mut visit) = visit(Gpu::Denied, |site| {
+        site.hide("pretrained/easy_dropped.safetensors");
+    }) else {
+        return;
+    };
+    let name = "algebra";
+    visit.open_study(name, "easy_buggy");
+    let radio = |model| format!("{}.querySelector('input[value={model}]')", study(name));
+    visit
+        .chrome
+        .eval(&format!("{}.click()", radio("easy_dropped")));
+    visit
+        .chrome
+        .until(&format!("{}.dataset.state === 'failed'", study(name)));
+    let status = visit.study_text(name, ".status");
+    assert!(status.contains("easy_dropped.safetensors"), "{status}");
+    let hidden = format!("{}.querySelector('.study-body').hidden", study(name));
+    assert_eq!(visit.chrome.eval(&hidden), Value::Bool(true));
+    visit
+        .chrome
+        .eval(&format!("{}.click()", radio("easy_correct")));
+    visit.study_shows(name, "easy_correct");
+    assert_eq!(visit.chrome.eval(&hidden), Value::Bool(false));
+}
+
 /// Run `script` in the worker before the engine starts.
 fn in_the_worker(site: &Site, script: &str) {
     // Imports are hoisted, and the engine's script does nothing before its init is called.
@@ -473,6 +692,13 @@ fn the_page_fits_phones_and_desks_in_both_schemes() {
             .chrome
             .until(&format!("document.getElementById('{section}') !== null"));
     }
+    for (name, model) in [
+        ("algebra", "easy_buggy"),
+        ("flow", "hard_on_policy"),
+        ("trace", "hard_on_policy"),
+    ] {
+        visit.open_study(name, model);
+    }
     for width in [390, 1280] {
         for scheme in ["light", "dark"] {
             visit.chrome.screen(width, 900, scheme);
@@ -519,5 +745,272 @@ fn the_page_fits_phones_and_desks_in_both_schemes() {
             .map(it => it.outerHTML)",
     );
     assert_eq!(nameless, Value::Array(Vec::new()));
+    visit.went_well();
+}
+
+/// Fetched when the slider is touched and not before, and only once; back at the end it is the
+/// shipped model with the very samples of before.
+#[test]
+fn the_training_of_a_model_can_be_scrubbed_and_played() {
+    let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {
+        return;
+    };
+    let name = "hard_on_policy";
+    let file = "pretrained/snapshots/hard_on_policy.safetensors";
+    visit.shows(name, "model", "table");
+    let end = (visit.data(name, "histogram"), visit.data(name, "tv"));
+    assert_eq!(visit.data(name, "snapshot"), "end");
+    assert_eq!(visit.site.times_asked(file), 0);
+
+    visit.set(name, "input.training", "0");
+    assert_eq!(visit.data(name, "snapshot"), "0");
+    let untrained: f64 = visit.data(name, "tv").parse().expect("a number");
+    assert!(untrained > 0.7, "{untrained}");
+    assert_ne!(visit.data(name, "histogram"), end.0);
+    let demo = demo(name);
+    let readout = format!("{demo}.querySelector('.training-readout').textContent");
+    assert!(visit.chrome.text(&readout).contains("iteration 0 of 5,000"));
+    let slider = format!("{demo}.querySelector('input.training')");
+    let spoken = format!("{slider}.getAttribute('aria-valuetext')");
+    assert_eq!(visit.chrome.text(&spoken), "iteration 0 of 5,000");
+    assert!(visit.status(name).contains("after 0 of 5,000"));
+
+    // Temperature and fresh samples work in the middle of the training, too.
+    let before = visit.data(name, "tv");
+    visit.set(name, "input.temperature", "0.5");
+    assert_eq!(visit.data(name, "snapshot"), "0");
+    assert_ne!(visit.data(name, "tv"), before);
+    visit.set(name, "input.temperature", "1");
+
+    // The keyboard: a step, and the end.
+    visit.chrome.eval(&format!("{slider}.focus()"));
+    visit.chrome.press("ArrowRight");
+    visit
+        .chrome
+        .until(&format!("{demo}.dataset.snapshot === '1'"));
+    visit.chrome.press("End");
+    visit
+        .chrome
+        .until(&format!("{demo}.dataset.snapshot === 'end'"));
+    assert_eq!((visit.data(name, "histogram"), visit.data(name, "tv")), end);
+
+    // Played from the end, it begins anew, passes the middle and ends where it should.
+    let button = format!("{demo}.querySelector('button.play')");
+    visit.chrome.eval(&format!("{button}.click()"));
+    visit
+        .chrome
+        .until(&format!("{button}.textContent === 'Pause'"));
+    visit
+        .chrome
+        .until(&format!("Number({demo}.dataset.snapshot) > 5"));
+    visit.chrome.eval(&format!("{button}.click()"));
+    visit
+        .chrome
+        .until(&format!("{button}.textContent === 'Play'"));
+    visit.chrome.eval(&format!("{button}.click()"));
+    visit.chrome.until(&format!(
+        "{button}.textContent === 'Play' && {demo}.dataset.snapshot === 'end'"
+    ));
+    assert_eq!(visit.data(name, "histogram"), end.0);
+    assert_eq!(visit.site.times_asked(file), 1);
+    visit.went_well();
+}
+
+#[test]
+fn damaged_snapshots_are_named_and_the_model_goes_on() {
+    let Some(mut visit) = visit(Gpu::Denied, |site| {
+        site.hide("pretrained/snapshots/easy_correct.safetensors");
+        site.edit(
+            "pretrained/snapshots/easy_buggy.safetensors",
+            |mut bytes| {
+                bytes.truncate(bytes.len() / 2);
+                bytes
+            },
+        );
+        site.edit(
+            "pretrained/snapshots/hard_on_policy.safetensors",
+            |mut bytes| {
+                // The lowest bit of a weight: still a sound file, and another one.
+                let end = bytes.len();
+                bytes[end - 2] ^= 1;
+                bytes
+            },
+        );
+    }) else {
+        return;
+    };
+    for (name, reason) in [
+        ("easy_correct", "not found"),
+        ("easy_buggy", "cut short"),
+        ("hard_on_policy", "SHA-256"),
+    ] {
+        visit.shows(name, "model", "table");
+        let shown = visit.data(name, "histogram");
+        let demo = demo(name);
+        visit.chrome.eval(&format!(
+            "(() => {{
+                const it = {demo}.querySelector('input.training');
+                it.value = '3';
+                it.dispatchEvent(new Event('input', {{ bubbles: true }}));
+            }})()"
+        ));
+        visit.chrome.until(&format!(
+            "{demo}.querySelector('.status').textContent.includes('snapshots/{name}.safetensors')"
+        ));
+        let status = visit.status(name);
+        assert!(status.contains(reason), "{name}: {status}");
+        for control in ["input.training", "button.play"] {
+            let disabled = format!("{demo}.querySelector('{control}').disabled");
+            assert_eq!(visit.chrome.eval(&disabled), Value::Bool(true), "{control}");
+        }
+        assert_eq!(visit.data(name, "snapshot"), "end");
+        assert_eq!(visit.data(name, "histogram"), shown);
+        visit.set(name, "input.temperature", "0.5");
+        assert_ne!(visit.data(name, "histogram"), shown);
+    }
+    visit.shows("hard_off_policy", "model", "table");
+    visit.set("hard_off_policy", "input.training", "3");
+    assert_eq!(visit.data("hard_off_policy", "snapshot"), "3");
+    // The browser may report the 404 itself, and that is all.
+    let problems = visit.chrome.problems();
+    assert!(
+        problems
+            .iter()
+            .all(|problem| problem.contains("easy_correct.safetensors")),
+        "{problems:#?}"
+    );
+}
+
+#[test]
+fn curves_are_read_by_pointer_and_by_keyboard() {
+    let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {
+        return;
+    };
+    let readout = "document.querySelector('.history-readout').textContent";
+    visit
+        .chrome
+        .until("document.querySelector('.curves') !== null");
+    let runs = visit.chrome.text(
+        "[...document.querySelectorAll('input[name=history-run]')].map(it => it.value).join(' ')",
+    );
+    assert!(runs.starts_with("hard_on_policy easy_buggy "), "{runs}");
+    assert!(
+        visit
+            .chrome
+            .text(readout)
+            .contains("iteration 5,000 of 5,000")
+    );
+    visit
+        .chrome
+        .eval("document.querySelector('.curves').focus()");
+    visit.chrome.press("Home");
+    visit
+        .chrome
+        .until(&format!("{readout}.includes('iteration 1 of 5,000')"));
+    visit.chrome.press("ArrowRight");
+    visit
+        .chrome
+        .until(&format!("{readout}.includes('iteration 2 of 5,000')"));
+    visit.chrome.until(
+        "document.querySelector('.curves').getAttribute('aria-valuetext')
+            === document.querySelector('.history-readout').textContent",
+    );
+    let gauge = "document.querySelector('.gauge-words').textContent";
+    let early = visit.chrome.text(gauge);
+    visit.chrome.eval(
+        "(() => {
+            const it = document.querySelector('.curves');
+            const place = it.querySelector('.area').getBoundingClientRect();
+            it.dispatchEvent(new PointerEvent('pointermove', {
+                bubbles: true, clientX: place.right, clientY: place.top + 9,
+            }));
+        })()",
+    );
+    visit
+        .chrome
+        .until(&format!("{readout}.includes('iteration 5,000 of 5,000')"));
+    assert_ne!(visit.chrome.text(gauge), early);
+    visit
+        .chrome
+        .eval("document.querySelector('input[name=history-run][value=four_mode]').click()");
+    visit.chrome.until(&format!(
+        "{gauge}.endsWith('of 4') && {readout}.includes('of 10,000')"
+    ));
+    // Every experiment has a strip, and every seed a dot.
+    assert_eq!(
+        visit
+            .chrome
+            .number("document.querySelectorAll('.strip .seed').length"),
+        80.0
+    );
+    visit.went_well();
+}
+
+/// JavaScript for a question.
+fn question(name: &str) -> String {
+    format!("document.querySelector('.predict[data-question={name}]')")
+}
+
+#[test]
+fn predictions_are_remembered_and_can_be_skipped() {
+    let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {
+        return;
+    };
+    let (bug, collapse) = (question("bug"), question("collapse"));
+    visit.chrome.until(&format!("{bug} !== null"));
+    let outcome = format!("{bug}.querySelector('.outcome').textContent");
+    assert_eq!(visit.chrome.text(&outcome), "");
+    visit
+        .chrome
+        .eval(&format!("{bug}.querySelectorAll('input')[1].click()"));
+    visit.chrome.until(&format!("{outcome}.includes('0.')"));
+    visit
+        .chrome
+        .eval(&format!("{collapse}.querySelector('.skip').click()"));
+    visit
+        .chrome
+        .until(&format!("{collapse}.querySelector('fieldset').hidden"));
+
+    visit.chrome.open(&visit.site.url());
+    visit.chrome.until(&format!("{bug} !== null"));
+    assert_eq!(visit.chrome.text(&format!("{bug}.dataset.answer")), "1");
+    let checked = format!("{bug}.querySelectorAll('input')[1].checked");
+    assert_eq!(visit.chrome.eval(&checked), Value::Bool(true));
+    assert!(visit.chrome.text(&outcome).contains("0."));
+    let hidden = format!("{collapse}.querySelector('fieldset').hidden");
+    assert_eq!(visit.chrome.eval(&hidden), Value::Bool(true));
+    // Whoever skipped reads the same section, and can change their mind.
+    visit.shows("hard_on_policy", "model", "table");
+    visit
+        .chrome
+        .eval(&format!("{collapse}.querySelector('.ask-again').click()"));
+    visit.chrome.until(&format!("!{hidden}"));
+    visit.went_well();
+}
+
+#[test]
+fn without_storage_predictions_last_as_long_as_the_page() {
+    let deny = "<script>Object.defineProperty(window, 'localStorage', {
+        get() { throw new DOMException('denied', 'SecurityError'); },
+    });</script>";
+    let Some(mut visit) = visit(Gpu::Denied, |site| {
+        site.edit("index.html", |html| {
+            let html = String::from_utf8(html).expect("text");
+            html.replacen("<head>", &format!("<head>{deny}"), 1).into()
+        });
+    }) else {
+        return;
+    };
+    let bug = question("bug");
+    visit.chrome.until(&format!("{bug} !== null"));
+    visit
+        .chrome
+        .eval(&format!("{bug}.querySelectorAll('input')[2].click()"));
+    visit.chrome.until(&format!(
+        "{bug}.querySelector('.outcome').textContent !== ''"
+    ));
+    visit.chrome.open(&visit.site.url());
+    visit.chrome.until(&format!("{bug} !== null"));
+    assert_eq!(visit.chrome.text(&format!("{bug}.dataset.answer")), "");
     visit.went_well();
 }

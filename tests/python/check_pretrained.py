@@ -79,6 +79,19 @@ def onnx_error(path, tensors):
     return np.abs(got - expected).max()
 
 
+def check_snapshots(folder, listed, tensors):
+    """The snapshots are the listed ones, and the last is the model, rounded to halves."""
+    path = folder / listed["file"]
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert digest == listed["sha256"], f"{path}: SHA-256 is {digest}"
+    snapshots = load_file(path)
+    assert snapshots["iteration"].tolist() == listed["iterations"], path
+    for name, values in tensors.items():
+        if name.startswith("forward."):
+            assert (snapshots[name][-1] == values.astype(np.float16)).all(), f"{path}: {name}"
+    assert snapshots["log_z"][-1] == tensors["log_z"][0], path
+
+
 def main():
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "pretrained")
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -90,6 +103,7 @@ def main():
         tv = total_variation(tensors, model["recipe"])
         stated = model["metrics"]["total_variation"]
         assert abs(tv - stated) < 1e-4, f"{path}: TV {tv}, the manifest says {stated}"
+        check_snapshots(folder, model["snapshots"], tensors)
         line = f"{model['name']}: TV {tv:.4f}, log Z {tensors['log_z'][0]:.3f}"
         onnx = path.with_suffix(".onnx")
         if onnx.exists():

@@ -4,6 +4,7 @@
 
 pub mod ablation;
 pub mod manifest;
+pub mod snapshots;
 
 use crate::experiment::HIDDEN;
 use crate::policy::{Inputs, Policy};
@@ -66,11 +67,12 @@ pub enum WeightsError {
         expected: Vec<usize>,
     },
     /// A tensor holds numbers of another kind.
-    #[error("{file}: tensor `{tensor}` holds {found} instead of F32; save it as float32")]
+    #[error("{file}: tensor `{tensor}` holds {found} instead of {expected}; save it as {expected}")]
     Dtype {
         file: String,
         tensor: String,
         found: String,
+        expected: String,
     },
     /// A weight is NaN or infinite.
     #[error("{file}: tensor `{tensor}` holds {found} at index {index}; retrain the model")]
@@ -79,6 +81,23 @@ pub enum WeightsError {
         tensor: String,
         index: usize,
         found: f32,
+    },
+    /// The file is whole, and yet another one than the manifest lists.
+    #[error(
+        "{file} has SHA-256 {found} instead of the manifest's {expected}: it was damaged on the way \
+         or belongs to another training; fetch it again or retrain"
+    )]
+    Checksum {
+        file: String,
+        found: String,
+        expected: String,
+    },
+    /// Snapshots that do not follow each other.
+    #[error("{file}: tensor `iteration` goes from {before} to {after}, and must rise; retrain it")]
+    Order {
+        file: String,
+        before: u32,
+        after: u32,
     },
     /// The manifest was written by another version of the trainer.
     #[error(
@@ -175,35 +194,56 @@ fn damaged(file: &str, bytes: &[u8], error: &SafeTensorError) -> WeightsError {
     }
 }
 
+/// The numbers of an F32 tensor, all finite.
 fn read(
     file: &str,
     tensors: &SafeTensors,
     name: &str,
     expected: &[usize],
 ) -> Result<Vec<f32>, WeightsError> {
+    let data = read_bytes(file, tensors, name, Dtype::F32, expected)?;
+    let (words, _) = data.as_chunks::<4>();
+    finite(
+        file,
+        name,
+        words.iter().map(|&word| f32::from_le_bytes(word)).collect(),
+    )
+}
+
+/// The bytes of a tensor of this kind and shape.
+fn read_bytes<'a>(
+    file: &str,
+    tensors: &SafeTensors<'a>,
+    name: &str,
+    dtype: Dtype,
+    shape: &[usize],
+) -> Result<&'a [u8], WeightsError> {
     let tensor = tensors
         .tensor(name)
         .map_err(|_| WeightsError::MissingTensor {
             file: file.into(),
             tensor: name.into(),
         })?;
-    if tensor.dtype() != Dtype::F32 {
+    if tensor.dtype() != dtype {
         return Err(WeightsError::Dtype {
             file: file.into(),
             tensor: name.into(),
             found: tensor.dtype().to_string(),
+            expected: dtype.to_string(),
         });
     }
-    if tensor.shape() != expected {
+    if tensor.shape() != shape {
         return Err(WeightsError::Shape {
             file: file.into(),
             tensor: name.into(),
             found: tensor.shape().to_vec(),
-            expected: expected.to_vec(),
+            expected: shape.to_vec(),
         });
     }
-    let (words, _) = tensor.data().as_chunks::<4>();
-    let values: Vec<f32> = words.iter().map(|&word| f32::from_le_bytes(word)).collect();
+    Ok(tensor.data())
+}
+
+fn finite(file: &str, name: &str, values: Vec<f32>) -> Result<Vec<f32>, WeightsError> {
     match values.iter().position(|v| !v.is_finite()) {
         Some(index) => Err(WeightsError::NotFinite {
             file: file.into(),
@@ -216,29 +256,56 @@ fn read(
 }
 
 /// The bytes of a model's safetensors file.
-///
-/// The header is written here and not by the safetensors crate, whose metadata is a `HashMap`:
-/// its order changes from run to run, and the same training must give the same bytes.
 pub fn serialize(model: &Model) -> Vec<u8> {
-    let log_z = [model.log_z];
-    let mut tensors: Vec<(String, Vec<usize>, &[f32])> = Vec::new();
+    let mut tensors = Vec::new();
     for (prefix, policy) in [("backward", &model.backward), ("forward", &model.forward)] {
         let shapes = Policy::<f32>::shapes(policy.inputs(), HIDDEN);
         for ((part, shape), values) in PARTS.iter().zip(shapes).zip(policy.parts()) {
-            tensors.push((format!("{prefix}.{part}"), shape, values));
+            tensors.push(Tensor::f32(format!("{prefix}.{part}"), shape, values));
         }
     }
-    tensors.push((LOG_Z.into(), vec![1], &log_z));
+    tensors.push(Tensor::f32(LOG_Z.into(), vec![1], &[model.log_z]));
+    assemble(&model.metadata, &tensors)
+}
 
-    let mut entries = serde_json::Map::new();
-    entries.insert("__metadata__".into(), json!(model.metadata));
-    let mut data = Vec::new();
-    for (name, shape, values) in tensors {
-        let begin = data.len();
-        data.extend(values.iter().flat_map(|v| v.to_le_bytes()));
-        entries.insert(
+/// A tensor on its way into a file.
+struct Tensor {
+    name: String,
+    dtype: &'static str,
+    shape: Vec<usize>,
+    /// Little-endian, row-major.
+    data: Vec<u8>,
+}
+
+impl Tensor {
+    fn f32(name: String, shape: Vec<usize>, values: &[f32]) -> Self {
+        Tensor {
             name,
-            json!({ "dtype": "F32", "shape": shape, "data_offsets": [begin, data.len()] }),
+            dtype: "F32",
+            shape,
+            data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        }
+    }
+}
+
+/// The bytes of a safetensors file.
+///
+/// The header is written here and not by the safetensors crate, whose metadata is a `HashMap`:
+/// its order changes from run to run, and the same training must give the same bytes.
+fn assemble(metadata: &BTreeMap<String, String>, tensors: &[Tensor]) -> Vec<u8> {
+    let mut entries = serde_json::Map::new();
+    entries.insert("__metadata__".into(), json!(metadata));
+    let mut data = Vec::new();
+    for tensor in tensors {
+        let begin = data.len();
+        data.extend_from_slice(&tensor.data);
+        entries.insert(
+            tensor.name.clone(),
+            json!({
+                "dtype": tensor.dtype,
+                "shape": tensor.shape,
+                "data_offsets": [begin, data.len()],
+            }),
         );
     }
     let mut header = serde_json::Value::Object(entries).to_string().into_bytes();
@@ -248,6 +315,22 @@ pub fn serialize(model: &Model) -> Vec<u8> {
     bytes.extend(header);
     bytes.extend(data);
     bytes
+}
+
+/// Checks that `bytes` are the file that a manifest lists.
+///
+/// # Errors
+/// When their SHA-256 is not `expected`.
+pub fn check_sha256(file: &str, bytes: &[u8], expected: &str) -> Result<(), WeightsError> {
+    let found = sha256(bytes);
+    if found == expected {
+        return Ok(());
+    }
+    Err(WeightsError::Checksum {
+        file: file.into(),
+        found,
+        expected: expected.into(),
+    })
 }
 
 /// The SHA-256 of `bytes` in lower-case hexadecimal, as the manifest gives it.
@@ -408,7 +491,7 @@ mod tests {
     fn a_wrong_dtype_is_named() {
         check(
             &with_tensor("log_z", Some((Dtype::F64, vec![1], vec![0; 8]))),
-            "m.safetensors: tensor `log_z` holds F64 instead of F32; save it as float32",
+            "m.safetensors: tensor `log_z` holds F64 instead of F32; save it as F32",
         );
     }
 
@@ -432,6 +515,12 @@ mod tests {
         assert_eq!(
             sha256(b"abc"),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        check_sha256("abc", b"abc", &sha256(b"abc")).unwrap();
+        let error = check_sha256("abc", b"abd", &sha256(b"abc")).unwrap_err();
+        assert!(
+            error.to_string().starts_with("abc has SHA-256 a52d159f"),
+            "{error}"
         );
     }
 }

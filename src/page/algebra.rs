@@ -1,0 +1,243 @@
+//! The bug as algebra: what each of the three backward loops asks for, beside what the model that
+//! was trained with it does.
+
+use super::demo::{Math, model_colour};
+use super::format::{UNKNOWN, fixed};
+use super::formulas as tex;
+use super::palette::Palette;
+use super::picture::{CELLS, Curve, axis_top, centres, target_curve, within};
+use super::plot::{Sheet, told};
+use super::study::{Inquiry, StudyPanel};
+use crate::balance::BackwardLoop;
+use crate::experiment::{self, EXPERIMENTS, Experiment};
+use crate::message::{Asked, Question, Study};
+use leptos::html;
+use leptos::prelude::*;
+use plotters::prelude::PathElement;
+use web_sys::HtmlCanvasElement;
+
+/// The experiment that teaches a loop: the first of all that has it.
+fn taught(counted: BackwardLoop) -> &'static Experiment {
+    let found = experiment::all().find(|e| e.backward_loop == counted);
+    found.unwrap_or(&EXPERIMENTS[0])
+}
+
+fn loop_title(counted: BackwardLoop) -> String {
+    let steps = counted.counted_steps(taught(counted).steps);
+    let what = match counted {
+        BackwardLoop::CountsForced => "counts the forced step",
+        BackwardLoop::DropsReal => "drops a real step",
+        _ => "correct",
+    };
+    format!("t = {} to {}: {what}", steps.start(), steps.end())
+}
+
+/// The part, closed at first.
+#[component]
+pub fn BugAlgebra() -> impl IntoView {
+    let chosen = RwSignal::new(BackwardLoop::CountsForced);
+    let inquiry = Inquiry::new(move || {
+        let experiment = taught(chosen.get());
+        let range = experiment.plot_range();
+        let cells = CELLS;
+        (experiment.name, Question::Asked { range, cells })
+    });
+    // The answer's own experiment, so that words and numbers always agree.
+    let about = move |tell: &dyn Fn(&Experiment, &Asked) -> String| {
+        inquiry.told(|result, study| match study {
+            Study::Asked(asked) => Some(tell(Experiment::named(&result.model)?, asked)),
+            _ => None,
+        })
+    };
+    let number = move |tell: fn(&Asked) -> f64| {
+        move || about(&|_, asked| fixed(tell(asked), 3)).unwrap_or_else(|| UNKNOWN.into())
+    };
+    let canvas = NodeRef::<html::Canvas>::new();
+    inquiry.draw(
+        canvas,
+        || {},
+        move |canvas, palette| {
+            inquiry
+                .told(|result, study| match study {
+                    Study::Asked(asked) => {
+                        let experiment = Experiment::named(&result.model)?;
+                        Some(draw(canvas, experiment, asked, palette))
+                    }
+                    _ => None,
+                })
+                .unwrap_or(Ok(()))
+        },
+    );
+    let shown = Memo::new(move |_| {
+        inquiry.told(|result, _| Some(Experiment::named(&result.model)?.backward_loop))
+    });
+    let finding = move || about(&finding).unwrap_or_default();
+    let label = move || {
+        about(&|experiment, asked| {
+            format!(
+                "Densities over x: the target, the density that the loss asks for, and the model. {}",
+                self::finding(experiment, asked)
+            )
+        })
+        .unwrap_or_default()
+    };
+    let controls = move || {
+        BackwardLoop::ALL
+            .map(|counted| {
+                view! {
+                    <label class="check">
+                        <input
+                            type="radio"
+                            name="bug-loop"
+                            value=taught(counted).name
+                            checked=counted == chosen.get_untracked()
+                            on:change=move |_| chosen.set(counted)
+                        />
+                        {loop_title(counted)}
+                    </label>
+                }
+            })
+            .collect_view()
+    };
+    view! {
+        <StudyPanel
+            name="algebra"
+            title="The bug as algebra: three loops, three models, and what each loss asked for"
+            inquiry
+            controls=move || {
+                view! {
+                    <fieldset class="switch">
+                        <legend>"The backward sum runs over"</legend>
+                        {controls()}
+                    </fieldset>
+                }
+            }
+        >
+            <figure>
+                <canvas class="plot short" node_ref=canvas role="img" aria-label=label></canvas>
+                <figcaption>
+                    <span class="key line target">"target "<Math formula=tex::R_OVER_K /></span>
+                    <span class="key line asked">"what the loss asks for"</span>
+                    {move || {
+                        if shown.get() == Some(BackwardLoop::Correct) {
+                            view! { <span class="key line model">"the model, exactly"</span> }
+                        } else {
+                            view! { <span class="key line bug">"the model, exactly"</span> }
+                        }
+                    }}
+                    <span class="key dash">"modes"</span>
+                    <span class="key dot">"start, S₀"</span>
+                </figcaption>
+            </figure>
+            <p class="finding">{finding}</p>
+            <dl class="numbers">
+                <dt><Math formula=tex::LOG_Z />", learned"</dt>
+                <dd class="learned-log-z">{number(|asked| asked.log_z)}</dd>
+                <dt>
+                    {move || match shown.get() {
+                        Some(BackwardLoop::CountsForced) => {
+                            view! { <Math formula=tex::LN_R_H />", asked for" }.into_any()
+                        }
+                        Some(BackwardLoop::DropsReal) => {
+                            view! { <Math formula=tex::LN_BOUND />", its bound" }.into_any()
+                        }
+                        _ => view! { <Math formula=tex::LN_R />", asked for" }.into_any(),
+                    }}
+                </dt>
+                <dd class="asked-log-z">{number(|asked| asked.log_z_asked)}</dd>
+                <dt><Math formula=tex::LN_K />", the truth"</dt>
+                <dd>{number(|asked| asked.log_z_true)}</dd>
+                <dt>"Total variation, model to what the loss asks for"</dt>
+                <dd class="to-asked">{number(|asked| asked.to_asked)}</dd>
+                <dt>"Total variation, model to target"</dt>
+                <dd>{number(|asked| asked.to_target)}</dd>
+            </dl>
+            {move || {
+                (shown.get() == Some(BackwardLoop::DropsReal))
+                    .then(|| {
+                        view! {
+                            <p class="aside">
+                                "Without the backward step into "<Math formula=tex::X_1 />
+                                ", the right side of the balance does not mention "
+                                <Math formula=tex::X_1 />
+                                " at all: it asks for an even spread over the whole line, which has no area. So no "
+                                <Math formula=tex::Z />
+                                " balances it. But the law of the end is not touched, and so the samples stay. What moves is "
+                                <Math formula=tex::LOG_Z />
+                                ": it grows by the entropy of the first step given the second, and only the largest "
+                                <Math formula=tex::SIGMA /> " of the network stops it. The model spends its first step
+                                on noise and undoes it with the second."
+                            </p>
+                        }
+                    })
+            }}
+            <p class="aside">
+                "Nothing here is sampled. "<Math formula=tex::H />
+                " is the mean over all backward walks, computed by quadrature through the backward network of the
+                same model; the model's density is computed through its forward network. Neither knows of the other."
+            </p>
+        </StudyPanel>
+    }
+}
+
+/// What the numbers say, in a sentence.
+fn finding(experiment: &Experiment, asked: &Asked) -> String {
+    let (to_asked, to_target) = (fixed(asked.to_asked, 3), fixed(asked.to_target, 3));
+    let gap = fixed((asked.log_z - asked.log_z_asked).abs(), 3);
+    match experiment.backward_loop {
+        BackwardLoop::CountsForced => format!(
+            "The right answer to a wrong question: the model lies at total variation {to_asked} from \
+             R·h/Z\u{2032}, which its loss asks for, and at {to_target} from the target. Its log Z is off \
+             by {} nats, and within {gap} of ln Z\u{2032}.",
+            fixed((asked.log_z - asked.log_z_true).abs(), 3),
+        ),
+        BackwardLoop::DropsReal => format!(
+            "The samples are about right, at total variation {to_target} from the target; log Z is \
+             too high by {} nats, and {gap} below the most that this first step allows.",
+            fixed(asked.log_z - asked.log_z_true, 3),
+        ),
+        _ => format!(
+            "The loss asks for the target itself: the model lies at total variation {to_target} from \
+             it, and its log Z within {gap} nats of the truth."
+        ),
+    }
+}
+
+fn draw(
+    canvas: &HtmlCanvasElement,
+    experiment: &Experiment,
+    asked: &Asked,
+    palette: &Palette,
+) -> Result<(), String> {
+    let Some(sheet) = Sheet::on(canvas, palette)? else {
+        return Ok(());
+    };
+    let range = experiment.plot_range();
+    let curve = |density: &[f32]| -> Curve {
+        let values = density.iter().map(|&d| f64::from(d));
+        centres(range, density.len()).zip(values).collect()
+    };
+    let target = target_curve(experiment);
+    let (wanted, model) = (curve(&asked.asked), curve(&asked.density));
+    let peak = |curve: &[(f64, f64)]| curve.iter().fold(0.0, |p: f64, point| p.max(point.1));
+    let top = axis_top(peak(&target).max(peak(&wanted)), peak(&model));
+    let [above, below, left, right] = [28.0, 30.0, 46.0, 10.0].map(|css| sheet.px(css));
+    let area = sheet.root.margin(above, below, left, right);
+    let plane = Sheet::plane(&area, range, (0.0, top));
+    sheet.modes(&plane, experiment, (0.0, top))?;
+    for (curve, style) in [
+        (&wanted, sheet.stroke(palette.flow, 0.45, 7.0)),
+        (&target, sheet.stroke(palette.ink, 1.0, 1.5)),
+        (
+            &model,
+            sheet.stroke(model_colour(experiment, palette), 1.0, 2.25),
+        ),
+    ] {
+        for piece in within(curve, range, (0.0, top)) {
+            plane.draw(&PathElement::new(piece, style)).map_err(told)?;
+        }
+    }
+    sheet.start(&plane, (experiment.start, 0.0))?;
+    sheet.density_axis(&plane, (range.0, top))?;
+    sheet.x_axis(&area, range)
+}

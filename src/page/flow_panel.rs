@@ -1,0 +1,488 @@
+//! The flow itself: heat maps of F(x, t) from both ends and of their ratio, a cursor that reads
+//! them, and the policies as curves at the cursor's step.
+
+use super::demo::Math;
+use super::flow_map::{DEPTH, LIMIT, Pane, View};
+use super::format::{UNKNOWN, fixed, percent, place};
+use super::formulas as tex;
+use super::palette::{Palette, Rgb, mix};
+use super::picture::{Curve, centres, within};
+use super::plot::{Sheet, solid, told};
+use super::study::{Inquiry, StudyPanel};
+use crate::experiment::{EXPERIMENTS, Experiment};
+use crate::message::{Question, Study};
+use leptos::ev::PointerEvent;
+use leptos::html;
+use leptos::prelude::*;
+use plotters::prelude::{PathElement, Rectangle, Text};
+use plotters::style::text_anchor::{HPos, VPos};
+use std::ops::Range;
+use web_sys::HtmlCanvasElement;
+
+/// Cells of the map over the plotted range.
+const CELLS: u32 = 240;
+/// The model that is shown first: its place in the experiments' table.
+const FIRST: usize = 2;
+
+// Where the panes are on their canvas, in CSS pixels.
+const LEFT: f64 = 46.0;
+const RIGHT: f64 = 10.0;
+const HEADING: f64 = 26.0;
+const AXIS: f64 = 30.0;
+
+/// Where the cursor is.
+#[derive(Clone, Copy)]
+struct Cursor {
+    cell: RwSignal<usize>,
+    t: RwSignal<usize>,
+}
+
+/// The rows of a pane on a canvas of this height, top and bottom in CSS pixels: N rows for
+/// t = 1..=N, and half of one below them for the start.
+fn pane_rows(pane: usize, height: f64) -> Range<f64> {
+    let each = (height - AXIS) / Pane::ALL.len() as f64;
+    let top = pane as f64 * each;
+    top + HEADING..top + each
+}
+
+/// The step whose row is `down` CSS pixels below the top of a canvas of this height.
+fn step_at(down: f64, height: f64, steps: usize) -> Option<usize> {
+    (0..Pane::ALL.len()).find_map(|pane| {
+        let rows = pane_rows(pane, height);
+        let row = (rows.end - rows.start) / (steps as f64 + 0.5);
+        let up = (rows.end - down) / row + 0.5;
+        (rows.contains(&down)).then(|| (up.floor() as usize).min(steps))
+    })
+}
+
+/// The part, closed at first.
+#[component]
+pub fn FlowPanel() -> impl IntoView {
+    let chosen = RwSignal::new(FIRST);
+    let cursor = Cursor {
+        cell: RwSignal::new(CELLS as usize / 3),
+        t: RwSignal::new(3),
+    };
+    let inquiry = Inquiry::new(move || {
+        let experiment = &EXPERIMENTS[chosen.get()];
+        let range = experiment.plot_range();
+        let cells = CELLS;
+        (experiment.name, Question::Flow { range, cells })
+    });
+    let with_view = move |tell: &mut dyn FnMut(&'static Experiment, &View)| {
+        inquiry.told(|result, study| match study {
+            Study::Flow(map) => {
+                let experiment = Experiment::named(&result.model)?;
+                tell(experiment, &View::of(map, experiment.steps)?);
+                Some(())
+            }
+            _ => None,
+        });
+    };
+    let said = move |tell: &dyn Fn(&'static Experiment, &View) -> String| {
+        let mut text = String::new();
+        with_view(&mut |experiment, view| text = tell(experiment, view));
+        text
+    };
+
+    let track = move || {
+        cursor.cell.track();
+        cursor.t.track();
+    };
+    let maps = NodeRef::<html::Canvas>::new();
+    inquiry.draw(maps, track, move |canvas, palette| {
+        let mut outcome = Ok(());
+        with_view(&mut |experiment, view| {
+            outcome = draw_maps(canvas, experiment, view, cursor, palette);
+        });
+        outcome
+    });
+    let laws = NodeRef::<html::Canvas>::new();
+    inquiry.draw(laws, track, move |canvas, palette| {
+        let mut outcome = Ok(());
+        with_view(&mut |experiment, view| {
+            outcome = draw_laws(canvas, experiment, view, cursor, palette);
+        });
+        outcome
+    });
+    let point = move |ev: PointerEvent| {
+        let Some(canvas) = maps.get_untracked() else {
+            return;
+        };
+        let (width, height) = (canvas.client_width(), canvas.client_height());
+        let across = (f64::from(ev.offset_x()) - LEFT) / (f64::from(width) - LEFT - RIGHT);
+        let steps = EXPERIMENTS[chosen.get_untracked()].steps;
+        let t = step_at(f64::from(ev.offset_y()), f64::from(height), steps);
+        if let (Some(t), true) = (t, (0.0..1.0).contains(&across)) {
+            cursor.cell.set((across * f64::from(CELLS)) as usize);
+            cursor.t.set(t);
+        }
+    };
+
+    let finding = move || {
+        said(&|_, view| {
+            format!(
+                "{} of the forward flow lies within a quarter of a nat of the backward flow. {} of \
+                 the reward is missed: there, at the last step, the forward flow is less than \
+                 e^\u{2212}{} of the backward flow.",
+                percent(view.balanced(), 0),
+                percent(view.missed(), 0),
+                fixed(LIMIT, 0),
+            )
+        })
+    };
+    let maps_label = move || {
+        said(&|experiment, _| {
+            format!(
+                "Three heat maps over x and the step t, for {}: the forward flow, the backward flow, and the logarithm of their ratio. ",
+                experiment.title
+            )
+        }) + &finding()
+    };
+    let reading =
+        move || said(&|experiment, view| read(experiment, view, cursor.cell.get(), cursor.t.get()));
+    let laws_label = move || {
+        format!(
+            "Mean and standard deviation of the policies' steps over x, at step t = {}. {}",
+            cursor.t.get(),
+            reading()
+        )
+    };
+    let place_of = move || {
+        let range = EXPERIMENTS[chosen.get()].plot_range();
+        let x = centres(range, CELLS as usize).nth(cursor.cell.get());
+        x.map_or_else(|| UNKNOWN.to_owned(), |x| fixed(x, 2))
+    };
+    let last = EXPERIMENTS[FIRST].steps;
+    view! {
+        <StudyPanel
+            name="flow"
+            title="The flow itself: F(x, t) from both ends, and where they disagree"
+            inquiry
+            controls=move || {
+                view! {
+                    <div class="field">
+                        <label for="flow-model">"Model"</label>
+                        <select
+                            id="flow-model"
+                            on:change=move |ev| {
+                                if let Ok(index) = event_target_value(&ev).parse() {
+                                    chosen.set(index);
+                                }
+                            }
+                        >
+                            {EXPERIMENTS
+                                .iter()
+                                .enumerate()
+                                .map(|(index, experiment)| {
+                                    view! {
+                                        <option value=index.to_string() selected=index == FIRST>
+                                            {experiment.title}
+                                        </option>
+                                    }
+                                })
+                                .collect_view()}
+                        </select>
+                    </div>
+                }
+            }
+        >
+            <figure>
+                <canvas
+                    class="plot maps"
+                    node_ref=maps
+                    role="img"
+                    aria-label=maps_label
+                    on:pointermove=point
+                    on:pointerdown=point
+                ></canvas>
+                <figcaption>
+                    <span class="scale">
+                        {format!("e^\u{2212}{} of the highest flow", fixed(DEPTH, 0))}
+                        <span class="ramp flow"></span> "the highest"
+                    </span>
+                    <span class="scale">
+                        {format!("log-ratio \u{2212}{}", fixed(LIMIT, 0))}
+                        <span class="ramp ratio"></span> {format!("+{} nats", fixed(LIMIT, 0))}
+                    </span>
+                    <span class="key faint">"hardly any flow"</span>
+                    <span class="key dash">"modes"</span>
+                    <span class="key dot">"start, S₀"</span>
+                </figcaption>
+            </figure>
+            <p class="finding">{finding}</p>
+            <div class="controls cursor">
+                <div class="field">
+                    <label for="flow-x">"Cursor at x"</label>
+                    <input
+                        type="range"
+                        id="flow-x"
+                        min="0"
+                        max=(CELLS - 1).to_string()
+                        prop:value=move || cursor.cell.get().to_string()
+                        aria-valuetext=place_of
+                        on:input=move |ev| {
+                            if let Ok(cell) = event_target_value(&ev).parse() {
+                                cursor.cell.set(cell);
+                            }
+                        }
+                    />
+                </div>
+                <div class="field">
+                    <label for="flow-t">"at step t"</label>
+                    <input
+                        type="range"
+                        id="flow-t"
+                        min="0"
+                        max=last.to_string()
+                        prop:value=move || cursor.t.get().to_string()
+                        on:input=move |ev| {
+                            if let Ok(t) = event_target_value(&ev).parse() {
+                                cursor.t.set(t);
+                            }
+                        }
+                    />
+                </div>
+                <output class="reading" for="flow-x flow-t">{reading}</output>
+            </div>
+            <figure>
+                <canvas class="plot short" node_ref=laws role="img" aria-label=laws_label></canvas>
+                <figcaption>
+                    <span class="key line model">"forward policy, at "<Math formula=tex::STATE /></span>
+                    <span class="key line bug">"backward policy"</span>
+                    <span class="key line thin">"where its walks hardly come"</span>
+                </figcaption>
+            </figure>
+            <p class="aside">
+                "All of this is exact, none of it sampled. Forward, the flow is "<Math formula=tex::Z_P_T />
+                ", the learned area times the density of the walks after "<Math formula=tex::T_STEP />
+                " steps. Backward, it is the reward, carried down through the backward policy. A perfect
+                model has one flow, and the ratio's map is empty of colour. For the model with the bug the ratio shows
+                the mean density of the forced step, which the backward flow lacks."
+            </p>
+        </StudyPanel>
+    }
+}
+
+/// The cursor's values in words.
+fn read(experiment: &Experiment, view: &View, cell: usize, t: usize) -> String {
+    let Some(x) = centres(experiment.plot_range(), view.cells).nth(cell) else {
+        return UNKNOWN.into();
+    };
+    let mut words = format!("x = {}, t = {t}. ", fixed(x, 2));
+    words += &match view.at(cell, t) {
+        Some(reading) => format!(
+            "Log flow: forward {}, backward {}, ratio {} nats. ",
+            fixed(reading.log_forward, 2),
+            fixed(reading.log_backward, 2),
+            fixed(reading.log_ratio(), 2),
+        ),
+        None => format!(
+            "Before the first step all flow is at S₀, x = {}. ",
+            place(experiment.start)
+        ),
+    };
+    for (name, law) in [
+        ("Forward", view.forward_law(cell, t)),
+        ("Backward", view.backward_law(cell, t)),
+    ] {
+        if let Some((mean, std)) = law {
+            words += &format!("{name} step: μ {}, σ {}. ", fixed(mean, 2), fixed(std, 2));
+        }
+    }
+    words
+}
+
+fn draw_maps(
+    canvas: &HtmlCanvasElement,
+    experiment: &Experiment,
+    view: &View,
+    cursor: Cursor,
+    palette: &Palette,
+) -> Result<(), String> {
+    let Some(sheet) = Sheet::on(canvas, palette)? else {
+        return Ok(());
+    };
+    let range = experiment.plot_range();
+    let height = f64::from(canvas.client_height());
+    let whole = sheet.root.dim_in_pixel();
+    let (left, right) = (sheet.px(LEFT), whole.0 as i32 - sheet.px(RIGHT));
+    let steps = view.steps as f64;
+    for (index, pane) in Pane::ALL.into_iter().enumerate() {
+        let rows = pane_rows(index, height);
+        let (top, bottom) = (sheet.px(rows.start), sheet.px(rows.end));
+        let area = sheet
+            .root
+            .margin(top, whole.1 as i32 - bottom, left, whole.0 as i32 - right);
+        // Row t is from t - 1/2 to t + 1/2; below is what is left of the start's.
+        let span = (0.0, steps + 0.5);
+        let plane = Sheet::plane(&area, range, span);
+        let across = |cell: usize| {
+            left + ((right - left) as f64 * cell as f64 / view.cells as f64).round() as i32
+        };
+        let up = |t: f64| bottom - ((bottom - top) as f64 * t / span.1).round() as i32;
+        for t in 1..=view.steps {
+            let (upper, lower) = (up(t as f64 + 0.5), up(t as f64 - 0.5));
+            // Neighbours of one colour are one rectangle.
+            let mut first = 0;
+            let colour = |cell| tone_colour(palette, pane, view.tone(pane, cell, t));
+            for cell in 1..=view.cells {
+                if cell == view.cells || colour(cell) != colour(first) {
+                    let corners = [(across(first), upper), (across(cell), lower)];
+                    let patch = Rectangle::new(corners, solid(colour(first), 1.0).filled());
+                    sheet.root.draw(&patch).map_err(told)?;
+                    first = cell;
+                }
+            }
+        }
+        sheet.modes(&plane, experiment, span)?;
+        sheet.start(&plane, (experiment.start, 0.0))?;
+        let title = match pane {
+            Pane::Forward => "forward flow Z·p(x, t), over step t",
+            Pane::Backward => "backward flow F(x, t)",
+            Pane::Ratio => "log-ratio, forward to backward",
+        };
+        sheet.y_axis(&plane, (range.0, span.1), title, |t| {
+            (t.fract() == 0.0).then(|| fixed(t, 0))
+        })?;
+        let t = cursor.t.get().min(view.steps) as f64;
+        let cell = cursor.cell.get();
+        let corners = [
+            (across(cell) - sheet.px(3.0), up((t + 0.5).min(span.1))),
+            (across(cell + 1) + sheet.px(3.0), up((t - 0.5).max(0.0))),
+        ];
+        let ring = Rectangle::new(corners, sheet.stroke(palette.ink, 1.0, 1.5));
+        sheet.root.draw(&ring).map_err(told)?;
+        if pane == Pane::Ratio {
+            sheet.x_axis(&area, range)?;
+        }
+    }
+    Ok(())
+}
+
+fn tone_colour(palette: &Palette, pane: Pane, tone: Option<f64>) -> Rgb {
+    match (pane, tone) {
+        (_, None) => mix(palette.paper, palette.mode, 0.22),
+        (Pane::Ratio, Some(tone)) if tone < 0.0 => mix(palette.paper, palette.under, -tone),
+        (Pane::Ratio, Some(tone)) => mix(palette.paper, palette.over, tone),
+        (_, Some(tone)) => mix(palette.paper, palette.flow, tone),
+    }
+}
+
+/// One policy at one step, over the cells.
+struct Laws {
+    colour: Rgb,
+    /// (mean, std) of each cell.
+    laws: Vec<(f64, f64)>,
+    /// Whether its walks come there.
+    visited: Vec<bool>,
+}
+
+fn draw_laws(
+    canvas: &HtmlCanvasElement,
+    experiment: &Experiment,
+    view: &View,
+    cursor: Cursor,
+    palette: &Palette,
+) -> Result<(), String> {
+    let Some(sheet) = Sheet::on(canvas, palette)? else {
+        return Ok(());
+    };
+    let range = experiment.plot_range();
+    let t = cursor.t.get();
+    let xs: Vec<f64> = centres(range, view.cells).collect();
+    let collect = |law: &dyn Fn(usize) -> Option<(f64, f64)>| -> Option<Vec<(f64, f64)>> {
+        (0..view.cells).map(law).collect()
+    };
+    let half = 0.5 * (range.1 - range.0) / view.cells as f64;
+    let policies: Vec<Laws> = [
+        collect(&|cell| view.forward_law(cell, t)).map(|laws| Laws {
+            colour: palette.model,
+            laws,
+            visited: (0..view.cells)
+                .map(|cell| match t {
+                    0 => (xs[cell] - experiment.start).abs() <= half,
+                    t => view.is_visited(cell, t),
+                })
+                .collect(),
+        }),
+        collect(&|cell| view.backward_law(cell, t)).map(|laws| Laws {
+            colour: palette.bug,
+            laws,
+            visited: (0..view.cells)
+                .map(|cell| view.is_visited_back(cell, t))
+                .collect(),
+        }),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+
+    let visited_means = policies.iter().flat_map(|policy| {
+        let laws = policy.laws.iter().zip(&policy.visited);
+        laws.filter(|(_, visited)| **visited).map(|(law, _)| law.0)
+    });
+    let (lo, hi) = visited_means.fold((-0.5f64, 0.5f64), |(lo, hi), mean| {
+        (lo.min(mean), hi.max(mean))
+    });
+    let air = 0.1 * (hi - lo);
+    let means = (lo - air, hi + air);
+    let stds = (0.0, 1.05);
+
+    let whole = sheet.root.dim_in_pixel();
+    let [left, right, heading, axis] = [LEFT, RIGHT, HEADING, AXIS].map(|css| sheet.px(css));
+    let each = (whole.1 as i32 - axis) / 2;
+    let panes = [
+        (0, means, "mean μ of a step (units of x)"),
+        (1, stds, "standard deviation σ of a step"),
+    ];
+    for (index, span, title) in panes {
+        let top = index * each + heading;
+        let bottom = whole.1 as i32 - (index + 1) * each;
+        let area = sheet.root.margin(top, bottom, left, right);
+        let plane = Sheet::plane(&area, range, span);
+        sheet.modes(&plane, experiment, span)?;
+        for policy in &policies {
+            let value = |law: &(f64, f64)| if index == 0 { law.0 } else { law.1 };
+            let curve: Curve = xs
+                .iter()
+                .zip(&policy.laws)
+                .map(|(&x, law)| (x, value(law)))
+                .collect();
+            let thin = sheet.stroke(policy.colour, 0.45, 1.0);
+            let thick = sheet.stroke(policy.colour, 1.0, 2.25);
+            let visited = runs(&policy.visited);
+            let strong = visited.into_iter().map(|run| (&curve[run], thick));
+            for (points, style) in std::iter::once((&curve[..], thin)).chain(strong) {
+                for piece in within(points, range, span) {
+                    plane.draw(&PathElement::new(piece, style)).map_err(told)?;
+                }
+            }
+        }
+        sheet.y_axis(&plane, (range.0, span.1), title, |y| {
+            let tenths = 10.0 * y;
+            ((tenths - tenths.round()).abs() < 1e-6).then(|| fixed(y, 1))
+        })?;
+        if index == 1 {
+            sheet.x_axis(&area, range)?;
+        }
+    }
+    let style = sheet.text(palette.label, HPos::Right, VPos::Top);
+    let corner = (whole.0 as i32 - right, sheet.px(6.0));
+    let label = Text::new(format!("t = {t}"), corner, style);
+    sheet.root.draw(&label).map_err(told)
+}
+
+/// The ranges of neighbouring places that are true; each takes its right neighbour along, so that
+/// even one place is a line.
+fn runs(flags: &[bool]) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for (i, _) in flags.iter().enumerate().filter(|(_, flag)| **flag) {
+        let end = (i + 2).min(flags.len());
+        match runs.last_mut() {
+            Some(run) if run.end > i => run.end = end,
+            _ => runs.push(i..end),
+        }
+    }
+    runs
+}

@@ -1,0 +1,149 @@
+//! What the parts that a reader opens have in common: a question to the engine about a model, its
+//! answer, and a line that says why there is none. Nothing is computed before the part is open.
+
+use super::link::{Engine, EngineState};
+use super::palette::Palette;
+use super::screen::Screen;
+use crate::message::{Question, Study, StudyResult};
+use leptos::html;
+use leptos::prelude::*;
+use std::sync::Arc;
+use web_sys::{Element, HtmlCanvasElement};
+
+/// One part's question and what became of it.
+#[derive(Clone, Copy)]
+pub struct Inquiry {
+    /// Whether the reader has the part open.
+    is_open: RwSignal<bool>,
+    /// The newest answer, good or not.
+    answer: RwSignal<Option<Arc<StudyResult>>>,
+    engine: Engine,
+}
+
+impl Inquiry {
+    /// Asks `question` (a model's name, and what to know of it) when the part is opened, and again
+    /// whenever it changes while the part is open.
+    pub fn new(question: impl Fn() -> (&'static str, Question) + 'static) -> Self {
+        let engine = expect_context::<Engine>();
+        let slot = engine.open_study();
+        let is_open = RwSignal::new(false);
+        Effect::new(move |_| {
+            if is_open.get() {
+                let (model, question) = question();
+                engine.study(slot, model, question);
+            }
+        });
+        Inquiry {
+            is_open,
+            answer: slot.answer,
+            engine,
+        }
+    }
+
+    /// What `tell` makes of the newest answer, if it is a good one. Follows changes.
+    pub fn told<T>(self, tell: impl FnOnce(&StudyResult, &Study) -> Option<T>) -> Option<T> {
+        self.answer.with(|answer| {
+            let answer = answer.as_ref()?;
+            tell(answer, answer.outcome.as_ref().ok()?)
+        })
+    }
+
+    fn is_answered(self) -> bool {
+        self.told(|_, _| Some(())).is_some()
+    }
+
+    /// What a reader should know while there is no answer, and whether it is a problem.
+    fn trouble(self) -> Option<(bool, String)> {
+        let failure = self.answer.with(|answer| {
+            let answer = answer.as_ref()?;
+            answer.outcome.as_ref().err().cloned()
+        });
+        if let Some(why) = failure {
+            let why = why.trim_end_matches('.');
+            return Some((true, format!("This cannot be computed: {why}.")));
+        }
+        if self.is_answered() {
+            return None;
+        }
+        Some(match self.engine.state.get() {
+            EngineState::Gone(why) => (
+                true,
+                format!(
+                    "The engine does not run ({why}), so this cannot be computed. Reload the page to try again."
+                ),
+            ),
+            _ => (false, "The engine is computing.".to_owned()),
+        })
+    }
+
+    /// Draws on `canvas` in the next frame, now and whenever the part is opened, the answer comes,
+    /// the screen changes, or something changes that `track` reads.
+    pub fn draw(
+        self,
+        canvas: NodeRef<html::Canvas>,
+        track: impl Fn() + 'static,
+        draw: impl Fn(&HtmlCanvasElement, &Palette) -> Result<(), String> + Copy + 'static,
+    ) {
+        let screen = expect_context::<Screen>();
+        Effect::new(move |_| {
+            self.is_open.track();
+            self.answer.track();
+            screen.resized.track();
+            track();
+            let palette = screen.palette.get();
+            let Some(canvas) = canvas.get() else { return };
+            request_animation_frame(move || {
+                if let Err(why) = untrack(|| draw(&canvas, &palette)) {
+                    leptos::logging::warn!("the figure could not be drawn: {why}");
+                }
+            });
+        });
+    }
+}
+
+/// A part that a reader opens. `controls` stay when there is no answer; `children` are hidden
+/// then, and a status line says why.
+#[component]
+pub fn StudyPanel(
+    /// A name for links, styles and tests.
+    name: &'static str,
+    title: &'static str,
+    inquiry: Inquiry,
+    #[prop(into)] controls: ViewFn,
+    children: Children,
+) -> impl IntoView {
+    let trouble = Memo::new(move |_| inquiry.trouble());
+    let state = move || {
+        inquiry.answer.with(|answer| match answer {
+            None => "waiting",
+            Some(answer) if answer.outcome.is_err() => "failed",
+            Some(_) => "answered",
+        })
+    };
+    let about = move || {
+        inquiry
+            .answer
+            .with(|answer| answer.as_ref().map(|answer| answer.model.clone()))
+    };
+    let toggle = move |ev| {
+        let is_open = event_target::<Element>(&ev).has_attribute("open");
+        inquiry.is_open.set(is_open);
+    };
+    view! {
+        <details class="study" data-study=name data-state=state data-model=about on:toggle=toggle>
+            <summary>{title}</summary>
+            <div class="controls">{controls.run()}</div>
+            <p
+                class="status"
+                role="status"
+                class:problem=move || trouble.get().is_some_and(|trouble| trouble.0)
+                hidden=move || trouble.get().is_none()
+            >
+                {move || trouble.get().map(|trouble| trouble.1)}
+            </p>
+            <div class="study-body" hidden=move || !inquiry.is_answered()>
+                {children()}
+            </div>
+        </details>
+    }
+}
