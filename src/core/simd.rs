@@ -311,7 +311,7 @@ pub(crate) fn ln<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 
 /// π/2 in three parts, the first two so short that their products with whole numbers up to 2^13
 /// are exact.
-const HALF_PI: [f32; 3] = [1.570_312_5, 4.837_512_97e-4, 7.549_79e-8];
+const HALF_PI: [f32; 3] = [1.570_312_5, 4.837_513e-4, 7.549_79e-8];
 /// The largest angle that [`sin_cos`] takes, in radians.
 const MOST_ANGLE: f32 = 8_192.0;
 
