@@ -264,7 +264,7 @@ fn Curves(models: Vec<&'static ModelEntry>, chosen: RwSignal<usize>) -> impl Int
                 ></span>
             </div>
             <div class="x-ticks">{ticks}</div>
-            <p class="x-name">"iteration"</p>
+            <p class="x-name">"iteration, log scale"</p>
         </div>
         <p class="history-readout">{words}</p>
         <Gauge
