@@ -202,8 +202,8 @@ pub struct Dot {
     pub fate: Fate,
     /// Its row, counted from the middle one: 0, 1, -1, 2, ...
     pub row: i32,
-    /// Its place among dots that would cover each other in its row.
-    pub column: i32,
+    /// Its place among dots that would cover each other in its row, counted from their middle.
+    pub column: f64,
 }
 
 /// Rows of a strip.
@@ -223,6 +223,7 @@ pub fn dots(model: &ModelEntry, width: f64) -> Vec<Dot> {
         let covered = runs.partition_point(|(value, _)| value - first < width);
         let mut group: Vec<(f64, Fate)> = runs.drain(..covered.max(1)).collect();
         group.sort_by_key(|&(_, fate)| fate);
+        let columns = group.len().div_ceil(ROWS);
         dots.extend(group.into_iter().enumerate().map(|(number, run)| {
             let step = (number % ROWS) as i32;
             Dot {
@@ -233,7 +234,7 @@ pub fn dots(model: &ModelEntry, width: f64) -> Vec<Dot> {
                 } else {
                     -step / 2
                 },
-                column: (number / ROWS) as i32,
+                column: (number / ROWS) as f64 - 0.5 * (columns - 1) as f64,
             }
         }));
     }
@@ -342,10 +343,18 @@ mod tests {
         runs.push((0.1, [0.5, 0.5]));
         let dots = dots(&model(&runs), 0.01);
         assert_eq!((dots[0].total_variation, dots[0].row), (0.1, 0));
-        let places: Vec<(i32, i32)> = dots[1..].iter().map(|d| (d.row, d.column)).collect();
+        let places: Vec<(i32, f64)> = dots[1..].iter().map(|d| (d.row, d.column)).collect();
         assert_eq!(
             places,
-            [(0, 0), (1, 0), (-1, 0), (2, 0), (-2, 0), (0, 1), (1, 1)]
+            [
+                (0, -0.5),
+                (1, -0.5),
+                (-1, -0.5),
+                (2, -0.5),
+                (-2, -0.5),
+                (0, 0.5),
+                (1, 0.5)
+            ]
         );
         assert!(dots[1..5].iter().all(|dot| dot.fate == Fate::FellLeft));
     }
