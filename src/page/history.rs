@@ -343,7 +343,7 @@ pub fn Seeds() -> impl IntoView {
                 Fate::FellLeft => "seed left",
                 Fate::FellRight => "seed right",
             };
-            let across = AXIS.share(dot.total_variation + WIDTH * dot.column);
+            let across = AXIS.share(dot.place);
             let down = 50.0 + 100.0 * f64::from(dot.row) / ROWS as f64 * 0.9;
             let style = format!("left: {:.2}%; top: {down:.0}%", 100.0 * across);
             view! { <span class=class style=style></span> }
