@@ -81,6 +81,7 @@ pub fn BugAlgebra() -> impl IntoView {
         })
         .unwrap_or_default()
     };
+    let modes = taught(BackwardLoop::Correct).modes.len();
     let controls = move || {
         BackwardLoop::ALL
             .map(|counted| {
@@ -145,7 +146,7 @@ pub fn BugAlgebra() -> impl IntoView {
                     }}
                 </dt>
                 <dd class="asked-log-z">{number(|asked| asked.log_z_asked)}</dd>
-                <dt><Math formula=tex::LN_K />", the truth"</dt>
+                <dt><Math formula=tex::LN_K />{format!(" = ln {modes}, the truth")}</dt>
                 <dd>{number(|asked| asked.log_z_true)}</dd>
                 <dt>"Total variation, model to what the loss asks for"</dt>
                 <dd class="to-asked">{number(|asked| asked.to_asked)}</dd>
