@@ -173,9 +173,18 @@ pub fn BugAlgebra() -> impl IntoView {
                     })
             }}
             <p class="aside">
-                "Nothing here is sampled. "<Math formula=tex::H />
-                " is the mean over all backward walks, computed by quadrature through the backward network of the
-                same model; the model's density is computed through its forward network. Neither knows of the other."
+                "Nothing here is sampled: the model's density is computed through its forward network"
+                {move || {
+                    (shown.get() == Some(BackwardLoop::CountsForced))
+                        .then(|| {
+                            view! {
+                                ", and "
+                                <Math formula=tex::H />
+                                ", the mean over all backward walks, by quadrature through its backward network. Neither knows
+                                of the other"
+                            }
+                        })
+                }} "."
             </p>
         </StudyPanel>
     }

@@ -246,7 +246,7 @@ pub fn FlowPanel() -> impl IntoView {
                 <output class="reading" for="flow-x flow-t">{reading}</output>
             </div>
             <figure>
-                <canvas class="plot short" node_ref=laws role="img" aria-label=laws_label></canvas>
+                <canvas class="plot walk" node_ref=laws role="img" aria-label=laws_label></canvas>
                 <figcaption>
                     <span class="key line model">"forward policy, at "<Math formula=tex::STATE /></span>
                     <span class="key line bug">"backward policy"</span>
