@@ -20,7 +20,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     // A tree without trained models still builds: the page then says that its numbers are missing.
     let manifest = if Path::new(MANIFEST).exists() {
+        // Without its indentation, which is half of it and would be part of the page's file.
         fs::read_to_string(MANIFEST)?
+            .lines()
+            .map(str::trim_start)
+            .collect()
     } else {
         String::new()
     };

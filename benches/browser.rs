@@ -136,6 +136,7 @@ impl Engine {
             demo: 0,
             id,
             model: "four_mode".into(),
+            snapshot: None,
             sigma_scale,
             seed: u64::from(id),
             count,

@@ -226,8 +226,9 @@ fn training(criterion: &mut Criterion) {
                 ..recipe.clone()
             };
             let begin = Instant::now();
-            let trained =
-                train_with_burn(&recipe, 1, &Device::flex(), |_| ControlFlow::Continue(()));
+            let trained = train_with_burn(&recipe, 1, &Device::flex(), &[], |_| {
+                ControlFlow::Continue(())
+            });
             black_box(trained.map(|t| t.log_z).ok());
             begin.elapsed()
         });

@@ -1,14 +1,20 @@
 //! The bundled models: whole, unchanged, scored rightly, and showing what the text says of them.
 
+use gflownet_tour::balance::importance_log_z;
 use gflownet_tour::density::TerminalDensity;
 use gflownet_tour::divergence::{self, Metrics};
 use gflownet_tour::experiment::{self, DEFAULT_SEED, Experiment};
+use gflownet_tour::rollout::Rollout;
+use gflownet_tour::weights::ablation;
 use gflownet_tour::weights::manifest::{self, Manifest, ModelEntry, Recipe, SeedResult};
+use gflownet_tour::weights::snapshots::{self, rounded};
 use gflownet_tour::weights::{self, Model};
 use std::fs;
 use std::path::Path;
 
-const SEEDS: usize = 5;
+const SEEDS: usize = 16;
+/// What the rounding of a snapshot's weights may move its total variation by.
+const ROUNDING: f64 = 2e-3;
 
 fn read(file: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -116,6 +122,40 @@ fn the_curves_run_to_the_end_of_the_training() {
         assert_eq!(last.iteration, entry.recipe.iterations);
         assert!(entry.curve.len() >= 100 && entry.curve.len() <= 200);
         assert!((last.log_z - entry.log_z).abs() < 1e-5);
+        assert!((last.total_variation - entry.metrics.total_variation).abs() < 1e-5);
+        assert_eq!(entry.curve[0].iteration, 1);
+    }
+}
+
+/// The file is the manifest's, begins untrained and ends with the shipped model; between them
+/// total variation and log Z are the curve's: rounding to halves does little.
+#[test]
+fn the_snapshots_are_the_training_that_the_curve_tells_of() {
+    for entry in manifest().models {
+        let listed = entry.snapshots.as_ref().expect(&entry.name);
+        let bytes = read(&listed.file);
+        assert_eq!(weights::sha256(&bytes), listed.sha256);
+        let snapshots = snapshots::parse(&listed.file, &bytes).unwrap();
+        let iterations: Vec<usize> = snapshots.iter().map(|s| s.iteration as usize).collect();
+        assert_eq!(iterations, listed.iterations);
+        let last = snapshots.last().unwrap();
+        let model = model(&entry);
+        let halves = model.forward.parameters().iter().map(|&w| rounded(w));
+        assert!(halves.eq(last.forward.parameters().iter().copied()));
+        assert_eq!(last.log_z, model.log_z);
+
+        let experiment = Experiment::named(&entry.name).unwrap();
+        for snapshot in &snapshots[1..] {
+            let iteration = snapshot.iteration as usize;
+            let point = entry.curve.iter().find(|p| p.iteration == iteration);
+            let point = point.expect("snapshots are points of the curve");
+            let policy = snapshot.forward.cast::<f64>();
+            let density = TerminalDensity::of(&policy, experiment.start, experiment.steps, 1.0);
+            let got = divergence::total_variation(&density, &experiment.target());
+            let moved = (got - point.total_variation).abs();
+            assert!(moved < ROUNDING, "{} at {iteration}: {moved}", entry.name);
+            assert!((f64::from(snapshot.log_z) - point.log_z).abs() < 1e-5);
+        }
     }
 }
 
@@ -144,6 +184,116 @@ fn off_policy_training_finds_both_far_modes() {
 #[test]
 fn the_four_modes_are_covered() {
     check_reaches("four_mode", 0.20);
+}
+
+/// What a solved model is held to.
+struct Solved {
+    total_variation: f64,
+    kl_target_model: f64,
+    mode_mass_error: f64,
+    log_z_error: f64,
+}
+
+/// The shipped model and the median of the seeds are as near to the target as `bound` says, and
+/// importance weights find log Z.
+fn check_solved(name: &str, bound: &Solved) {
+    check_reaches(name, bound.total_variation);
+    let entry = entry(name);
+    let target = Experiment::named(name).unwrap().target();
+    let kl = of_seeds(&entry, |seed| seed.kl_target_model)[SEEDS / 2];
+    assert!(kl <= bound.kl_target_model, "{name}: median KL {kl}");
+    let off = |masses: &[f64]| {
+        let pairs = masses.iter().zip(&entry.target_mode_mass);
+        pairs.fold(0.0, |worst: f64, (got, truth)| {
+            worst.max((got / truth - 1.0).abs())
+        })
+    };
+    let shipped = off(&entry.mode_mass);
+    let median = of_seeds(&entry, |seed| off(&seed.mode_mass))[SEEDS / 2];
+    assert!(
+        shipped.max(median) <= bound.mode_mass_error,
+        "{name}: {shipped} {median}"
+    );
+    let log_z = of_seeds(&entry, |seed| (seed.log_z - entry.log_z_true).abs())[SEEDS / 2];
+    assert!(
+        log_z <= bound.log_z_error,
+        "{name}: log Z is off by {log_z}"
+    );
+
+    let Model {
+        forward, backward, ..
+    } = model(&entry);
+    let (forward, backward) = (forward.cast::<f64>(), backward.cast::<f64>());
+    let rollout = Rollout {
+        start: entry.recipe.start,
+        steps: entry.recipe.steps,
+        sigma_scale: 1.0,
+        extra_std: 0.0,
+        seed: 1,
+        first: 0,
+    };
+    let trajectories = rollout.draw(&forward, 20_000);
+    let mean = entry.recipe.options.backward_mean;
+    let weighted = importance_log_z(&target, (&forward, &backward), mean, &trajectories);
+    let error = (weighted - entry.log_z_true).abs();
+    assert!(error <= 0.03, "{name}: weighted log Z is off by {error}");
+}
+
+#[test]
+fn two_near_modes_are_solved() {
+    check_solved(
+        "easy_solved",
+        &Solved {
+            total_variation: 0.035,
+            kl_target_model: 0.008,
+            mode_mass_error: 0.08,
+            log_z_error: 0.05,
+        },
+    );
+}
+
+#[test]
+fn two_far_modes_are_solved() {
+    check_solved(
+        "hard_solved",
+        &Solved {
+            total_variation: 0.025,
+            kl_target_model: 0.01,
+            mode_mass_error: 0.08,
+            log_z_error: 0.05,
+        },
+    );
+}
+
+#[test]
+fn four_modes_are_solved() {
+    check_solved(
+        "four_mode_solved",
+        &Solved {
+            total_variation: 0.035,
+            kl_target_model: 0.015,
+            mode_mass_error: 0.08,
+            log_z_error: 0.05,
+        },
+    );
+}
+
+/// The table of options is of the shipped recipe, and each of the options that it was built from
+/// is worth something: without it the total variation is larger.
+#[test]
+fn the_options_table_is_of_the_shipped_recipe() {
+    let entry = entry("four_mode_solved");
+    let file = "four_mode_solved.ablation.json";
+    let text = String::from_utf8(read(file)).unwrap();
+    let table = ablation::parse(file, &text).unwrap();
+    assert_eq!(table.experiment, entry.name);
+    assert_eq!(table.seeds.len(), SEEDS);
+    let (whole, changed) = table.rows.split_first().unwrap();
+    assert_eq!(whole.recipe, entry.recipe);
+    assert_eq!(whole.parameters, model(&entry).forward.parameters().len());
+    let classic = changed.last().unwrap();
+    assert_eq!(classic.recipe, self::entry("four_mode").recipe);
+    assert!(classic.total_variation > 3.0 * whole.total_variation);
 }
 
 #[test]

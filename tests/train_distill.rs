@@ -1,7 +1,9 @@
 //! The `train_distill` program: what it writes, and that it writes all of it or nothing.
 
 use gflownet_tour::experiment::{self, Experiment};
+use gflownet_tour::weights::ablation;
 use gflownet_tour::weights::manifest::{self, Manifest, Recipe};
+use gflownet_tour::weights::snapshots::{self, rounded};
 use gflownet_tour::weights::{self, Model};
 use std::collections::BTreeMap;
 use std::fs;
@@ -100,6 +102,7 @@ fn it_writes_all_models_and_the_same_files_twice() {
         expected.push(format!("figures/{name}.svg"));
         expected.push(format!("{name}.onnx"));
         expected.push(format!("{name}.safetensors"));
+        expected.push(format!("snapshots/{name}.safetensors"));
     }
     expected.sort();
     assert_eq!(names(first.path()), expected);
@@ -129,6 +132,17 @@ fn it_writes_all_models_and_the_same_files_twice() {
         assert_eq!(model.metadata["seed"], "4444");
         let stated: Recipe = serde_json::from_str(&model.metadata["recipe"]).unwrap();
         assert_eq!(stated, recipe);
+
+        let listed = entry.snapshots.as_ref().unwrap();
+        let bytes = fs::read(first.path().join(&listed.file)).unwrap();
+        assert_eq!(listed.sha256, weights::sha256(&bytes));
+        let snapshots = snapshots::parse(&listed.file, &bytes).unwrap();
+        let iterations: Vec<u32> = snapshots.iter().map(|s| s.iteration).collect();
+        assert_eq!(iterations, [0, 1, 2, 3]);
+        let halves = model.forward.parameters().iter().map(|&w| rounded(w));
+        assert!(halves.eq(snapshots[3].forward.parameters().iter().copied()));
+        assert_eq!(snapshots[3].log_z, model.log_z);
+        assert_ne!(snapshots[0].forward, snapshots[1].forward);
     }
 }
 
@@ -186,6 +200,77 @@ fn the_seed_decides_the_weights() {
 }
 
 #[test]
+fn ablate_writes_a_table_and_no_model() {
+    let folder = with_old_files();
+    let old = files(folder.path());
+    let arguments = [
+        "--ablate",
+        "four_mode_solved",
+        "--iterations",
+        "30",
+        "--seeds",
+        "2",
+    ];
+    let output = run(folder.path(), &arguments);
+    assert_success(&output);
+    let name = "four_mode_solved.ablation.json";
+    let text = fs::read_to_string(folder.path().join(name)).unwrap();
+    let table = ablation::parse(name, &text).unwrap();
+    assert_eq!(table.experiment, "four_mode_solved");
+    assert_eq!(table.seeds, [4444, 4445]);
+    let recipe = Recipe {
+        iterations: 30,
+        ..Recipe::of(Experiment::named("four_mode_solved").unwrap())
+    };
+    assert_eq!(table.rows[0].recipe, recipe);
+    assert_eq!(table.rows[0].parameters, 9_090);
+    let last = table.rows.last().unwrap();
+    assert!(last.change == "classic" && last.recipe.options.is_classic());
+    let printed = String::from_utf8(output.stdout).unwrap();
+    for row in &table.rows {
+        let [a, b] = row.total_variations[..] else {
+            panic!("{} has not two seeds", row.change);
+        };
+        assert!((row.total_variation - 0.5 * (a + b)).abs() < 1e-5);
+        assert!(printed.contains(&row.change), "{printed}");
+    }
+    // Nothing else was touched.
+    let mut now = files(folder.path());
+    now.retain(|path, _| !path.ends_with(name));
+    assert_eq!(now.len(), old.len());
+    assert!(now.iter().zip(&old).all(|(a, b)| a.1 == b.1));
+}
+
+#[test]
+fn only_recipes_with_options_can_be_ablated() {
+    check_refused(
+        &["--ablate", "four_mode"],
+        "four_mode has no options to change; there are easy_solved, hard_solved, \
+         four_mode_solved",
+    );
+    check_refused(
+        &["--ablate", "nine_mode"],
+        "no model is called `nine_mode`; there are easy_correct, easy_buggy, hard_on_policy, \
+         hard_off_policy, four_mode, easy_dropped, easy_solved, hard_solved, four_mode_solved",
+    );
+}
+
+#[test]
+fn burn_trains_no_recipe_with_options() {
+    check_refused(
+        &[
+            "--only",
+            "easy_solved",
+            "--trainer",
+            "burn",
+            "--iterations",
+            "1",
+        ],
+        "burn trains the classic recipes only, and easy_solved has options",
+    );
+}
+
+#[test]
 fn list_names_the_models_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let output = run(folder.path(), &["--list"]);
@@ -201,7 +286,7 @@ fn an_unknown_name_is_refused_with_the_known_ones() {
     check_refused(
         &["--only", "easy_correct,nine_mode", "--iterations", "1"],
         "no model is called `nine_mode`; there are easy_correct, easy_buggy, hard_on_policy, \
-         hard_off_policy, four_mode, easy_dropped",
+         hard_off_policy, four_mode, easy_dropped, easy_solved, hard_solved, four_mode_solved",
     );
 }
 

@@ -1,7 +1,9 @@
 //! Trajectory balance (Malkin et al. 2022) for continuous states (Lahlou et al. 2023), with the
 //! backward loop as a named choice, because getting its bounds wrong is the pedagogical bug.
 
+use crate::mixture::Mixture;
 use crate::policy::{Policy, constant};
+use crate::rollout::Trajectories;
 use num_traits::Float;
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
@@ -38,6 +40,28 @@ impl BackwardLoop {
     }
 }
 
+/// Where the backward network's mean is measured from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum BackwardMean {
+    /// From zero: the network's mean is the mean of the action x_t - x_{t-1}.
+    #[default]
+    Net,
+    /// From the Brownian bridge to S0: the action's mean is (x_t - x_0)/t plus the network's.
+    Bridge,
+}
+
+impl BackwardMean {
+    /// What is added to the network's mean in state (x, t), t >= 1, of a trajectory from `start`.
+    pub fn offset<F: Float>(self, start: F, x: F, t: usize) -> F {
+        match self {
+            BackwardMean::Net => F::zero(),
+            BackwardMean::Bridge => (x - start) / constant(t as f64),
+        }
+    }
+}
+
 /// log P_F of one trajectory, in nats: the sum over t = 0..N of the forward policy's log-density
 /// of x_{t+1} - x_t in state (x_t, t). `states` are x_0, ..., x_N.
 pub fn log_forward<F: Float>(policy: &Policy<F>, states: &[F]) -> F {
@@ -53,11 +77,22 @@ pub fn log_forward<F: Float>(policy: &Policy<F>, states: &[F]) -> F {
 /// log P_B of one trajectory, in nats: the sum over the counted t of the backward policy's
 /// log-density of x_t - x_{t-1} in state (x_t, t). `states` are x_0, ..., x_N.
 pub fn log_backward<F: Float>(policy: &Policy<F>, states: &[F], counted: BackwardLoop) -> F {
+    log_backward_from(BackwardMean::Net, policy, states, counted)
+}
+
+/// [`log_backward`] with the policy's mean measured from `mean`.
+pub fn log_backward_from<F: Float>(
+    mean: BackwardMean,
+    policy: &Policy<F>,
+    states: &[F],
+    counted: BackwardLoop,
+) -> F {
     counted
         .counted_steps(states.len().saturating_sub(1))
         .fold(F::zero(), |sum, t| {
             let law = policy.evaluate(states[t], constant(t as f64));
-            sum + law.log_density(states[t] - states[t - 1])
+            let offset = mean.offset(states[0], states[t], t);
+            sum + law.log_density(states[t] - states[t - 1] - offset)
         })
 }
 
@@ -73,10 +108,47 @@ pub fn loss<F: Float>(residuals: &[F]) -> F {
     sum / constant(residuals.len() as f64)
 }
 
+/// log Z by importance weighting, in nats: the log of the mean of R P_B / P_F over trajectories
+/// that the forward policy drew without exploration. The mean is an unbiased estimate of Z
+/// whatever the policies are; how far it scatters is what the policies decide.
+pub fn importance_log_z(
+    target: &Mixture,
+    (forward, backward): (&Policy<f64>, &Policy<f64>),
+    mean: BackwardMean,
+    trajectories: &Trajectories<f64>,
+) -> f64 {
+    let steps = trajectories.steps;
+    let column = |t: usize| -> Vec<f64> { trajectories.iter().map(|states| states[t]).collect() };
+    let mut log_weights: Vec<f64> = trajectories
+        .terminals()
+        .map(|x| target.log_reward(x))
+        .collect();
+    for t in 1..=steps {
+        let (from, to) = (column(t - 1), column(t));
+        let start = column(0);
+        let forward = forward.evaluate_many(&from, (t - 1) as f64);
+        for (i, (weight, law)) in log_weights.iter_mut().zip(forward).enumerate() {
+            *weight -= law.log_density(to[i] - from[i]);
+        }
+        if BackwardLoop::Correct.counted_steps(steps).contains(&t) {
+            let backward = backward.evaluate_many(&to, t as f64);
+            for (i, (weight, law)) in log_weights.iter_mut().zip(backward).enumerate() {
+                let offset = mean.offset(start[i], to[i], t);
+                *weight += law.log_density(to[i] - from[i] - offset);
+            }
+        }
+    }
+    let largest = log_weights.iter().copied().fold(f64::MIN, f64::max);
+    let sum: f64 = log_weights.iter().map(|w| (w - largest).exp()).sum();
+    largest + (sum / log_weights.len() as f64).ln()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mixture::Mode;
     use crate::noise::ThreefryRng;
+    use crate::rollout::Rollout;
 
     #[test]
     fn the_three_loops_nest() {
@@ -91,6 +163,56 @@ mod tests {
         let correct = sum(BackwardLoop::Correct);
         assert!((sum(BackwardLoop::CountsForced) - correct - term(1)).abs() < 1e-12);
         assert!((correct - sum(BackwardLoop::DropsReal) - term(2)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_bridge_shifts_the_backward_mean_towards_the_start() {
+        let policy = Policy::<f64>::placeholder(4, 0.3);
+        let states = [0.5, 1.0, 2.0];
+        let bridge = |states: &[f64]| {
+            log_backward_from(BackwardMean::Bridge, &policy, states, BackwardLoop::Correct)
+        };
+        // From (2, 2) the bridge's mean action is (2 - 0.5) / 2, and the walk's was 1.
+        let law = policy.evaluate(2.0, 2.0);
+        assert_eq!(bridge(&states), law.log_density(1.0 - 0.75));
+        assert_eq!(bridge(&[0.5, 1.25, 2.0]), law.log_density(0.0));
+    }
+
+    /// With one step there is nothing to learn backwards: the weights are R / P_F of the terminal
+    /// state, and their mean is known.
+    #[test]
+    fn importance_weights_find_log_z() {
+        let target = Mixture::new(vec![Mode::new(0.2, 0.05), Mode::new(-0.3, 0.03)]);
+        let rollout = |steps| Rollout {
+            start: 0.0,
+            steps,
+            sigma_scale: 1.0,
+            extra_std: 0.0,
+            seed: 5,
+            first: 0,
+        };
+        for (steps, mean) in [(1, BackwardMean::Net), (3, BackwardMean::Bridge)] {
+            let forward = Policy::<f64>::placeholder(4, 0.5);
+            let backward = Policy::<f64>::placeholder(4, 0.4);
+            let trajectories = rollout(steps).draw(&forward, 100_000);
+            let policies = (&forward, &backward);
+            let log_z = importance_log_z(&target, policies, mean, &trajectories);
+            assert!((log_z - 2f64.ln()).abs() < 0.02, "{steps}: {log_z}");
+            // The same by the plain terms of a few trajectories.
+            let few = rollout(steps).draw(&forward, 7);
+            let weights = few.iter().map(|states| {
+                let residual = residual(
+                    0.0,
+                    log_forward(&forward, states),
+                    target.log_reward(states[steps]),
+                    log_backward_from(mean, &backward, states, BackwardLoop::Correct),
+                );
+                (-residual).exp()
+            });
+            let plain = (weights.sum::<f64>() / 7.0).ln();
+            let fast = importance_log_z(&target, policies, mean, &few);
+            assert!((fast - plain).abs() < 1e-12, "{fast} {plain}");
+        }
     }
 
     #[test]

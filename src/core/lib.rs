@@ -5,6 +5,7 @@
 //! `gflownet-tour` hands all of it on; it is a crate of its own so that the page, the engine and
 //! the trainer build without each other.
 
+pub mod archive;
 pub mod balance;
 pub mod counts;
 pub mod density;
@@ -15,6 +16,7 @@ pub mod flow;
 pub mod mixture;
 pub mod network;
 pub mod noise;
+pub mod options;
 pub mod policy;
 pub mod rollout;
 pub mod sampler;

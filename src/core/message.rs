@@ -18,6 +18,13 @@ pub enum ToEngine {
     Start { pretrained_url: String, gpu: bool },
     /// Fetch and check the weights of the experiment called `model`.
     Load { model: String },
+    /// Fetch and check the snapshots of `model`'s training: `file`, below the folder of the weights,
+    /// must have the SHA-256 `sha256`.
+    LoadSnapshots {
+        model: String,
+        file: String,
+        sha256: String,
+    },
     /// Run a batch. A request replaces an older one of the same `demo` that still waits or runs.
     Sample(SampleRequest),
     /// Compute something exact about a model. A request replaces an older one of the same `panel`
@@ -41,6 +48,9 @@ pub struct SampleRequest {
     /// The experiment whose target, start and horizon apply and whose weights are used; the
     /// placeholder policy stands in while these are not loaded.
     pub model: String,
+    /// The place, from 0, of the snapshot of the training whose weights are used instead; it must
+    /// have been loaded.
+    pub snapshot: Option<u32>,
     /// Scale on the policy's standard deviation at every step ("temperature"), 0.02 to 5.
     pub sigma_scale: f64,
     /// The seed of the batch's random numbers.
@@ -127,6 +137,11 @@ pub enum FromEngine {
         /// The error names the file, what was found and what to do.
         outcome: Result<(), String>,
     },
+    /// What became of a `LoadSnapshots`, likewise.
+    Snapshots {
+        model: String,
+        outcome: Result<(), String>,
+    },
     /// A finished batch.
     Batch(BatchResult),
     /// The answer to a `Study`.
@@ -164,6 +179,8 @@ pub enum GpuStatus {
 pub struct BatchResult {
     pub demo: u32,
     pub id: u32,
+    /// The snapshot that was drawn, if it was one.
+    pub snapshot: Option<u32>,
     /// Where it ran.
     pub device: DeviceUsed,
     /// True when the weights are not there and the placeholder policy was drawn.
@@ -286,6 +303,7 @@ mod tests {
             demo: 3,
             id: 77,
             model: "four_mode".into(),
+            snapshot: Some(7),
             sigma_scale: 0.35,
             seed: u64::MAX - 1,
             count: 100_000,

@@ -7,7 +7,9 @@
 //! value 0 and stays there, in training too.
 
 use crate::experiment::HIDDEN;
-use crate::policy::{MAX_STD, MIN_STD, Policy};
+use crate::policy::{
+    FEATURES, FREQUENCIES, Inputs, LINEAR_GAIN, MAX_STD, MIN_STD, Policy, SQUARE_GAIN, WAVE_GAIN,
+};
 use crate::simd::{self, Aligned, LINE, mul_add};
 use pulp::Simd;
 
@@ -20,9 +22,15 @@ const fn column_tile<S: Simd>() -> usize {
     if S::F32_LANES >= LINE { 4 } else { 2 }
 }
 
+/// A row of features: the features, a one that the bias is multiplied by, and zeros up to whole
+/// tiles.
+pub(crate) const FEATURE_ROW: usize = (FEATURES + 1).next_multiple_of(ROW_TILE);
+
 /// Where the parts of a network lie in its buffer, in units of floats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
+    /// What the first layer reads.
+    pub inputs: Inputs,
     /// Neurons in each hidden layer.
     pub hidden: usize,
     /// The same, rounded up to whole cache lines.
@@ -30,8 +38,9 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    pub fn new(hidden: usize) -> Self {
+    pub fn new(inputs: Inputs, hidden: usize) -> Self {
         Layout {
+            inputs,
             hidden,
             width: hidden.next_multiple_of(LINE),
         }
@@ -43,32 +52,62 @@ impl Layout {
         self.width / S::F32_LANES
     }
 
-    /// Floats in a network's buffer: W0 by input (x, t), b0, W1 [out, in], b1, W2 by output
-    /// (mean, raw), and a line for b2.
+    /// Rows of one first layer: a column of W0 for each input, b0, and zeros.
+    const fn first_rows(self) -> usize {
+        match self.inputs {
+            Inputs::Raw => 3,
+            Inputs::StepFeatures { .. } => FEATURE_ROW,
+        }
+    }
+
+    /// Floats that a state's features take: none where the state itself is read.
+    pub const fn feature_row(self) -> usize {
+        match self.inputs {
+            Inputs::Raw => 0,
+            Inputs::StepFeatures { .. } => FEATURE_ROW,
+        }
+    }
+
+    /// Floats in a network's buffer: the first layers, W0 by input and b0 each, W1 [out, in], b1,
+    /// W2 by output (mean, raw), and a line for b2.
     pub fn len(self) -> usize {
-        self.width * (self.width + 6) + LINE
+        let first = self.inputs.layers() * self.first_rows();
+        self.width * (first + self.width + 3) + LINE
     }
 
     /// The place of every parameter of a [`Policy`], in its storage order.
     pub fn places(self) -> impl Iterator<Item = usize> {
-        let Layout { hidden, width } = self;
-        let w1 = 3 * width;
+        let Layout { hidden, width, .. } = self;
+        let (layers, inputs) = (self.inputs.layers(), self.inputs.width());
+        let layer = self.first_rows() * width;
+        let w1 = layers * layer;
         let b1 = w1 + width * width;
-        let inputs = (0..hidden).flat_map(move |i| [i, width + i]);
-        let b0 = (0..hidden).map(move |i| 2 * width + i);
+        let weights = (0..layers).flat_map(move |l| {
+            let neurons = 0..hidden;
+            neurons.flat_map(move |i| (0..inputs).map(move |f| l * layer + f * width + i))
+        });
+        let b0 =
+            (0..layers).flat_map(move |l| (0..hidden).map(move |i| l * layer + inputs * width + i));
         let square = (0..hidden).flat_map(move |j| (0..hidden).map(move |k| w1 + j * width + k));
         let rest = (0..3).flat_map(move |part| (0..hidden).map(move |i| b1 + part * width + i));
         let b2 = [b1 + 3 * width, b1 + 3 * width + 1];
-        inputs.chain(b0).chain(square).chain(rest).chain(b2)
+        weights.chain(b0).chain(square).chain(rest).chain(b2)
     }
 
-    /// The parts of a buffer: W0's column for x, its column for t, b0, W1, b1, W2's row for the
-    /// mean, its row for the raw number, b2.
+    /// How long the parts of a buffer are, in vectors of `lanes`.
     #[inline(always)]
-    pub fn parts<T>(self, buffer: &[T], lanes: usize) -> [&[T]; 8] {
+    fn lengths(self, lanes: usize) -> [usize; 6] {
         let n = self.width / lanes;
+        let first = self.inputs.layers() * self.first_rows();
+        [first * n, n * self.width, n, n, n, LINE / lanes]
+    }
+
+    /// The parts of a buffer: the first layers, W1, b1, W2's row for the mean, its row for the raw
+    /// number, b2.
+    #[inline(always)]
+    pub fn parts<T>(self, buffer: &[T], lanes: usize) -> [&[T]; 6] {
         let mut rest = buffer;
-        [n, n, n, n * self.width, n, n, n, LINE / lanes].map(|len| {
+        self.lengths(lanes).map(|len| {
             let (part, tail) = rest.split_at(len);
             rest = tail;
             part
@@ -77,15 +116,32 @@ impl Layout {
 
     /// The same parts, to write to.
     #[inline(always)]
-    pub fn parts_mut<T>(self, buffer: &mut [T], lanes: usize) -> [&mut [T]; 8] {
-        let n = self.width / lanes;
+    pub fn parts_mut<T>(self, buffer: &mut [T], lanes: usize) -> [&mut [T]; 6] {
         let mut rest = buffer;
-        [n, n, n, n * self.width, n, n, n, LINE / lanes].map(|len| {
+        self.lengths(lanes).map(|len| {
             let (part, tail) = std::mem::take(&mut rest).split_at_mut(len);
             rest = tail;
             part
         })
     }
+
+    /// Where the first layer of `t` lies among the first layers, in vectors of `lanes`.
+    #[inline(always)]
+    pub fn first_layer(self, t: f32, lanes: usize) -> std::ops::Range<usize> {
+        let len = self.first_rows() * self.width / lanes;
+        let begin = self.inputs.layer(t as usize) * len;
+        begin..begin + len
+    }
+}
+
+/// Where the states of a forward pass leave what they made of the network, a row each.
+pub(crate) struct Activations<'a, V> {
+    /// Features, rows of [`Layout::feature_row`]; empty where the state itself is read.
+    pub features: &'a mut [f32],
+    /// The first hidden layer, rows of the padded width.
+    pub first: &'a mut [V],
+    /// The second hidden layer, where somebody wants it.
+    pub second: Option<&'a mut [V]>,
 }
 
 /// A policy's parameters, laid out for vector code.
@@ -100,7 +156,7 @@ pub struct Network {
 impl Network {
     /// The network of a policy.
     pub fn new(policy: &Policy<f32>) -> Network {
-        let layout = Layout::new(policy.hidden());
+        let layout = Layout::new(policy.inputs(), policy.hidden());
         let mut parameters = Aligned::zeros(layout.len());
         let floats = parameters.floats_mut();
         for (place, &value) in layout.places().zip(policy.parameters()) {
@@ -119,7 +175,7 @@ impl Network {
     pub fn to_policy(&self) -> Policy<f32> {
         let floats = self.parameters.floats();
         let parameters = self.layout.places().map(|place| floats[place]).collect();
-        match Policy::new(self.layout.hidden, parameters) {
+        match Policy::with_inputs(self.layout.inputs, self.layout.hidden, parameters) {
             Some(policy) => policy,
             None => unreachable!("the layout has a place for every parameter"),
         }
@@ -129,7 +185,7 @@ impl Network {
     pub(crate) fn transpose(&mut self) {
         const BLOCK: usize = 8;
         let width = self.layout.width;
-        let from = self.layout.parts(self.parameters.floats(), 1)[3];
+        let from = self.layout.parts(self.parameters.floats(), 1)[1];
         let to = self.transposed.floats_mut();
         for j in (0..width).step_by(BLOCK) {
             for k in (0..width).step_by(BLOCK) {
@@ -142,8 +198,7 @@ impl Network {
         }
     }
 
-    /// Means and raw numbers in the states (x[row], t). `first` and `second` take the activations
-    /// of the hidden layers, rows of the padded width.
+    /// Means and raw numbers in the states (x[row], t). `room` takes the activations.
     ///
     /// The number of rows is a multiple of [`ROW_TILE`]; `mean` and `raw` have as many.
     #[inline(always)]
@@ -151,19 +206,47 @@ impl Network {
         &self,
         simd: S,
         (x, t): (&[f32], f32),
-        first: &mut [S::f32s],
-        second: Option<&mut [S::f32s]>,
+        room: Activations<'_, S::f32s>,
         mean: &mut [f32],
         raw: &mut [f32],
     ) {
         let layout = self.layout;
         let n = layout.vectors::<S>();
-        let [from_x, from_t, b0, ..] = layout.parts(self.parameters.vectors::<S>(), S::F32_LANES);
-        let t = simd.splat_f32s(t);
-        for v in 0..n {
-            let (slope, offset) = (from_x[v], mul_add(simd, from_t[v], t, b0[v]));
-            for (row, &x) in first.chunks_exact_mut(n).zip(x) {
-                row[v] = simd::elu(simd, mul_add(simd, slope, simd.splat_f32s(x), offset));
+        let Activations {
+            features,
+            first,
+            second,
+        } = room;
+        let features = &mut features[..x.len() * layout.feature_row()];
+        let layers = layout.parts(self.parameters.vectors::<S>(), S::F32_LANES)[0];
+        let layer = &layers[layout.first_layer(t, S::F32_LANES)];
+        match layout.inputs {
+            Inputs::Raw => {
+                let (from_x, rest) = layer.split_at(n);
+                let (from_t, b0) = rest.split_at(n);
+                let t = simd.splat_f32s(t);
+                for v in 0..n {
+                    let (slope, offset) = (from_x[v], mul_add(simd, from_t[v], t, b0[v]));
+                    for (row, &x) in first.chunks_exact_mut(n).zip(x) {
+                        row[v] = simd::elu(simd, mul_add(simd, slope, simd.splat_f32s(x), offset));
+                    }
+                }
+            }
+            Inputs::StepFeatures { .. } => {
+                write_features(simd, x, features);
+                let mut v = 0;
+                while v < n {
+                    if v + 4 <= n && column_tile::<S>() == 4 {
+                        features_panel::<S, 4>(simd, features, layer, n, v, first);
+                        v += 4;
+                    } else if v + 2 <= n {
+                        features_panel::<S, 2>(simd, features, layer, n, v, first);
+                        v += 2;
+                    } else {
+                        features_panel::<S, 1>(simd, features, layer, n, v, first);
+                        v += 1;
+                    }
+                }
             }
         }
         match (column_tile::<S>(), layout.width) {
@@ -191,8 +274,8 @@ impl Network {
         let parts = self
             .layout
             .parts(self.parameters.vectors::<S>(), S::F32_LANES);
-        let [_, _, _, _, b1, to_mean, to_raw, _] = parts;
-        let b2 = self.layout.parts(self.parameters.floats(), 1)[7];
+        let [_, _, b1, to_mean, to_raw, _] = parts;
+        let b2 = self.layout.parts(self.parameters.floats(), 1)[5];
         let matrix = self.transposed.vectors::<S>();
         let first: &[f32] = bytemuck::cast_slice(first);
         let rows = mean.len().min(raw.len());
@@ -238,6 +321,61 @@ impl Network {
             for m in 0..M {
                 mean[row + m] = simd.reduce_sum_f32s(sums[m][0]) + b2[0];
                 raw[row + m] = simd.reduce_sum_f32s(sums[m][1]) + b2[1];
+            }
+        }
+    }
+}
+
+/// [`crate::policy::features`] of every state, a row of [`FEATURE_ROW`] each.
+#[inline(always)]
+fn write_features<S: Simd>(simd: S, x: &[f32], rows: &mut [f32]) {
+    let states = x.chunks(S::F32_LANES);
+    for (x, rows) in states.zip(rows.chunks_mut(S::F32_LANES * FEATURE_ROW)) {
+        let mut state = simd.splat_f32s(0.0);
+        let lanes: &mut [f32] = bytemuck::cast_slice_mut(std::slice::from_mut(&mut state));
+        lanes[..x.len()].copy_from_slice(x);
+        let mut columns = [simd.splat_f32s(0.0); FEATURE_ROW];
+        columns[0] = simd.mul_f32s(simd.splat_f32s(LINEAR_GAIN as f32), state);
+        columns[1] = simd.mul_f32s(
+            simd.mul_f32s(simd.splat_f32s(SQUARE_GAIN as f32), state),
+            state,
+        );
+        for (i, &frequency) in FREQUENCIES.iter().enumerate() {
+            let angle = simd.mul_f32s(simd.splat_f32s(frequency as f32), state);
+            let (sin, cos) = simd::sin_cos(simd, angle);
+            columns[2 + 2 * i] = simd.mul_f32s(simd.splat_f32s(WAVE_GAIN as f32), sin);
+            columns[3 + 2 * i] = simd.mul_f32s(simd.splat_f32s(WAVE_GAIN as f32), cos);
+        }
+        columns[FEATURES] = simd.splat_f32s(1.0);
+        let columns: &[f32] = bytemuck::cast_slice(&columns);
+        for (lane, row) in rows.chunks_exact_mut(FEATURE_ROW).enumerate() {
+            for (value, column) in row.iter_mut().zip(columns.chunks_exact(S::F32_LANES)) {
+                *value = column[lane];
+            }
+        }
+    }
+}
+
+/// Columns v.. of the first hidden layer, from the rows of features.
+#[inline(always)]
+fn features_panel<S: Simd, const V: usize>(
+    simd: S,
+    features: &[f32],
+    layer: &[S::f32s],
+    n: usize,
+    v: usize,
+    first: &mut [S::f32s],
+) {
+    const M: usize = ROW_TILE;
+    let zeros = [[simd.splat_f32s(0.0); V]; M];
+    for (rows, first) in features
+        .chunks_exact(M * FEATURE_ROW)
+        .zip(first.chunks_exact_mut(M * n))
+    {
+        let sums = tile::<S, M, V>(simd, rows, FEATURE_ROW, layer, n, v, zeros);
+        for m in 0..M {
+            for i in 0..V {
+                first[m * n + v + i] = simd::elu(simd, sums[m][i]);
             }
         }
     }

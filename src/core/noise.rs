@@ -114,6 +114,14 @@ impl Noise {
     }
 }
 
+impl Noise {
+    /// A number in [0, 1) that belongs to a trajectory, by a counter that no step has.
+    pub fn uniform(&self, trajectory: u32) -> f64 {
+        let [word, _] = threefry2x32(self.key, [trajectory, u32::MAX]);
+        f64::from(word) / 4_294_967_296.0
+    }
+}
+
 /// The same generator as a stream for `rand`'s distributions: a key and a running counter.
 #[derive(Clone, Debug)]
 pub struct ThreefryRng {

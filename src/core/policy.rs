@@ -2,6 +2,7 @@
 
 use num_traits::Float;
 use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
 
 /// The smallest standard deviation that a policy can give, in units of x.
 pub const MIN_STD: f64 = 0.1;
@@ -32,61 +33,182 @@ pub(crate) fn constant<F: Float>(value: f64) -> F {
     F::from(value).expect("every float type holds the constants used here, rounded")
 }
 
+/// Angular frequencies of the features, in radians per unit of x.
+pub const FREQUENCIES: [f64; 6] = [0.25, 0.5, 1.0, 1.5, 2.0, 3.0];
+/// How many functions of x a policy with features reads.
+pub const FEATURES: usize = 2 + 2 * FREQUENCIES.len();
+/// The amplitude of the waves among the features, and what multiplies x and x² before them. Adam
+/// steps alike in every weight, so larger features learn faster.
+pub const WAVE_GAIN: f64 = 3.0;
+pub const LINEAR_GAIN: f64 = WAVE_GAIN / 5.0;
+pub const SQUARE_GAIN: f64 = WAVE_GAIN / 100.0;
+/// A policy with features begins near the mean 0 and this raw number, with last weights this much
+/// smaller than usual: a walk that neither runs away nor stands still.
+const FEATURES_OUTPUT: (f64, f64) = (0.13, 0.1);
+
+/// What a policy's first layer reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Inputs {
+    /// The state (x, t) as it is.
+    #[default]
+    Raw,
+    /// [`features`] of x, through a first layer of its own at each of `steps` values of t: the
+    /// same as features crossed with a one-hot t. The layer of t is number t mod `steps`: forward
+    /// policies read t in 0..N and backward policies t in 1..=N, N layers each.
+    StepFeatures {
+        /// First layers: the horizon N.
+        steps: usize,
+    },
+}
+
+impl Inputs {
+    /// Numbers that the first layer reads.
+    pub const fn width(self) -> usize {
+        match self {
+            Inputs::Raw => 2,
+            Inputs::StepFeatures { .. } => FEATURES,
+        }
+    }
+
+    /// First layers.
+    pub const fn layers(self) -> usize {
+        match self {
+            Inputs::Raw => 1,
+            Inputs::StepFeatures { steps } => steps,
+        }
+    }
+
+    /// The first layer that serves `t`.
+    pub const fn layer(self, t: usize) -> usize {
+        match self {
+            Inputs::Raw | Inputs::StepFeatures { steps: 0 } => 0,
+            Inputs::StepFeatures { steps } => t % steps,
+        }
+    }
+}
+
+/// What a policy with [`Inputs::StepFeatures`] reads of x: 0.6 x, 0.03 x², and 3 sin kx, 3 cos kx
+/// for each k of [`FREQUENCIES`].
+pub fn features<F: Float>(x: F) -> [F; FEATURES] {
+    let mut values = [F::zero(); FEATURES];
+    values[0] = constant::<F>(LINEAR_GAIN) * x;
+    values[1] = constant::<F>(SQUARE_GAIN) * x * x;
+    for (waves, &k) in values[2..].chunks_exact_mut(2).zip(&FREQUENCIES) {
+        let (sin, cos) = (constant::<F>(k) * x).sin_cos();
+        let gain = constant::<F>(WAVE_GAIN);
+        waves.copy_from_slice(&[gain * sin, gain * cos]);
+    }
+    values
+}
+
 /// The weights of Linear(2, H), ELU, Linear(H, H), ELU, Linear(H, 2), in one slice in the order
 /// of [`Policy::LAYOUT`]. The outputs are the mean of the action and a raw number r that gives
-/// its standard deviation, 0.1 + 0.9 / (1 + e^-r).
+/// its standard deviation, 0.1 + 0.9 / (1 + e^-r). With [`Inputs::StepFeatures`] the first layer
+/// reads features instead of the state, by weights of its own at every step.
 ///
 /// Forward and backward policies have the same shape. The forward policy reads (x_t, t) for t in
 /// 0..N and gives the law of the action x_{t+1} - x_t; the backward policy reads (x_t, t) for t
 /// in 1..=N and gives the law of the action x_t - x_{t-1} that led there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy<F> {
+    inputs: Inputs,
     hidden: usize,
     parameters: Vec<F>,
 }
 
 impl<F: Float> Policy<F> {
-    /// Names of the parts, in storage order. Weights are row-major [out, in].
+    /// Names of the parts, in storage order. Weights are row-major [out, in]; a policy with step
+    /// features has its first layers behind each other, W0 [step, out, in] and b0 [step, out].
     pub const LAYOUT: [&'static str; 6] = ["W0", "b0", "W1", "b1", "W2", "b2"];
 
-    /// Shapes of the parts for `hidden` neurons, in storage order: [out, in], or [out, 0] for a
-    /// bias, which is a vector.
-    pub fn shapes(hidden: usize) -> [[usize; 2]; 6] {
+    /// Shapes of the parts for `hidden` neurons, in storage order.
+    pub fn shapes(inputs: Inputs, hidden: usize) -> [Vec<usize>; 6] {
+        let [mut w0, mut b0] = [vec![hidden, inputs.width()], vec![hidden]];
+        if inputs != Inputs::Raw {
+            w0.insert(0, inputs.layers());
+            b0.insert(0, inputs.layers());
+        }
+        let square = vec![hidden, hidden];
+        [w0, b0, square, vec![hidden], vec![2, hidden], vec![2]]
+    }
+
+    /// How many parameters each part has, in storage order.
+    fn lengths(inputs: Inputs, hidden: usize) -> [usize; 6] {
+        let first = inputs.layers() * hidden;
         [
-            [hidden, 2],
-            [hidden, 0],
-            [hidden, hidden],
-            [hidden, 0],
-            [2, hidden],
-            [2, 0],
+            first * inputs.width(),
+            first,
+            hidden * hidden,
+            hidden,
+            2 * hidden,
+            2,
         ]
     }
 
-    /// How many parameters a policy with `hidden` neurons a layer has.
+    /// How many parameters a policy that reads the raw state has, with `hidden` neurons a layer.
     pub fn parameter_count(hidden: usize) -> usize {
-        Self::shapes(hidden)
-            .iter()
-            .map(|s| s[0] * s[1].max(1))
-            .sum()
+        Self::parameter_count_with(Inputs::Raw, hidden)
     }
 
-    /// A policy from its parameters in storage order, or `None` when their number is not what
-    /// `hidden` asks for.
+    /// How many parameters a policy has that reads `inputs`, with `hidden` neurons a layer.
+    pub fn parameter_count_with(inputs: Inputs, hidden: usize) -> usize {
+        Self::lengths(inputs, hidden).iter().sum()
+    }
+
+    /// A policy that reads the raw state, from its parameters in storage order, or `None` when
+    /// their number is not what `hidden` asks for.
     pub fn new(hidden: usize, parameters: Vec<F>) -> Option<Self> {
-        (parameters.len() == Self::parameter_count(hidden)).then_some(Policy { hidden, parameters })
+        Self::with_inputs(Inputs::Raw, hidden, parameters)
     }
 
-    /// Weights and biases uniform in ±1/sqrt(fan_in), as PyTorch and burn start a linear layer.
+    /// A policy that reads `inputs`, from its parameters in storage order, or `None` when their
+    /// number is not what `inputs` and `hidden` ask for or there is no first layer.
+    pub fn with_inputs(inputs: Inputs, hidden: usize, parameters: Vec<F>) -> Option<Self> {
+        let fits = parameters.len() == Self::parameter_count_with(inputs, hidden);
+        (fits && inputs.layers() > 0).then_some(Policy {
+            inputs,
+            hidden,
+            parameters,
+        })
+    }
+
+    /// A policy that reads the raw state, with weights and biases uniform in ±1/sqrt(fan_in), as
+    /// PyTorch and burn start a linear layer.
     pub fn init(hidden: usize, rng: &mut impl Rng) -> Self {
-        let shapes = Self::shapes(hidden);
-        let mut parameters = Vec::with_capacity(Self::parameter_count(hidden));
-        for layer in shapes.chunks(2) {
-            let bound = 1.0 / (layer[0][1] as f64).sqrt();
-            for _ in 0..layer[0][0] * layer[0][1] + layer[1][0] {
+        Self::init_with(Inputs::Raw, hidden, rng)
+    }
+
+    /// A policy that reads `inputs`, with weights and biases uniform in ±1/sqrt(fan_in). A policy
+    /// with features begins with a last layer that is nearly constant.
+    pub fn init_with(inputs: Inputs, hidden: usize, rng: &mut impl Rng) -> Self {
+        let lengths = Self::lengths(inputs, hidden);
+        let mut parameters = Vec::with_capacity(lengths.iter().sum());
+        // Features crossed with a one-hot t, and the one-hot t itself, are what a first layer sees.
+        let fan_in = match inputs {
+            Inputs::Raw => inputs.width(),
+            Inputs::StepFeatures { steps } => steps * (inputs.width() + 1),
+        };
+        for (layer, fan_in) in lengths.chunks(2).zip([fan_in, hidden, hidden]) {
+            let bound = 1.0 / (fan_in as f64).sqrt();
+            for _ in 0..layer[0] + layer[1] {
                 parameters.push(constant(rng.random_range(-bound..bound)));
             }
         }
-        Policy { hidden, parameters }
+        if inputs != Inputs::Raw {
+            let (raw, gain) = FEATURES_OUTPUT;
+            let end = parameters.len();
+            for weight in &mut parameters[end - lengths[4] - lengths[5]..end - lengths[5]] {
+                *weight = *weight * constant(gain);
+            }
+            parameters[end - 2..].copy_from_slice(&[F::zero(), constant(raw)]);
+        }
+        Policy {
+            inputs,
+            hidden,
+            parameters,
+        }
     }
 
     /// The policy that stands in while no weights are loaded: mean 0 and the given standard
@@ -99,7 +221,16 @@ impl<F: Float> Policy<F> {
         if let Some(last) = parameters.last_mut() {
             *last = constant((share / (1.0 - share)).ln());
         }
-        Policy { hidden, parameters }
+        Policy {
+            inputs: Inputs::Raw,
+            hidden,
+            parameters,
+        }
+    }
+
+    /// What the first layer reads.
+    pub fn inputs(&self) -> Inputs {
+        self.inputs
     }
 
     /// Neurons in each hidden layer.
@@ -115,8 +246,8 @@ impl<F: Float> Policy<F> {
     /// The six parts, in the order of [`Policy::LAYOUT`].
     pub fn parts(&self) -> [&[F]; 6] {
         let mut rest = self.parameters.as_slice();
-        Self::shapes(self.hidden).map(|shape| {
-            let (part, tail) = rest.split_at(shape[0] * shape[1].max(1));
+        Self::lengths(self.inputs, self.hidden).map(|len| {
+            let (part, tail) = rest.split_at(len);
             rest = tail;
             part
         })
@@ -125,6 +256,7 @@ impl<F: Float> Policy<F> {
     /// The same policy in another precision.
     pub fn cast<G: Float>(&self) -> Policy<G> {
         Policy {
+            inputs: self.inputs,
             hidden: self.hidden,
             parameters: self
                 .parameters
@@ -132,6 +264,15 @@ impl<F: Float> Policy<F> {
                 .map(|&p| G::from(p).unwrap_or_else(G::nan))
                 .collect(),
         }
+    }
+
+    /// Weights and bias of every neuron of the first layer at `t`.
+    fn first_layer(&self, t: F) -> impl Iterator<Item = (&[F], F)> {
+        let [w0, b0, ..] = self.parts();
+        let (h, width) = (self.hidden, self.inputs.width());
+        let first = h * self.inputs.layer(t.to_usize().unwrap_or(0));
+        let weights = w0[first * width..].chunks_exact(width).take(h);
+        weights.zip(b0[first..].iter().copied())
     }
 
     /// The law of the action in state (x, t). This is the plain formula, the oracle of the
@@ -144,9 +285,16 @@ impl<F: Float> Policy<F> {
                 .zip(input)
                 .fold(F::zero(), |sum, (&w, &v)| sum + w * v)
         };
-        let first: Vec<F> = (0..h)
-            .map(|i| elu(w0[2 * i] * x + w0[2 * i + 1] * t + b0[i]))
-            .collect();
+        let first: Vec<F> = match self.inputs {
+            Inputs::Raw => (0..h)
+                .map(|i| elu(w0[2 * i] * x + w0[2 * i + 1] * t + b0[i]))
+                .collect(),
+            Inputs::StepFeatures { .. } => {
+                let features = features(x);
+                let neurons = self.first_layer(t);
+                neurons.map(|(w, b)| elu(dot(w, &features) + b)).collect()
+            }
+        };
         let second: Vec<F> = (0..h)
             .map(|i| elu(dot(&w1[i * h..(i + 1) * h], &first) + b1[i]))
             .collect();
@@ -243,13 +391,27 @@ impl<F: Scalar> Policy<F> {
         let [w0, b0, w1, b1, w2, b2] = self.parts();
         let h = self.hidden;
         scratch.clear();
-        for i in 0..h {
-            let offset = w0[2 * i + 1] * t + b0[i];
-            let mut neuron = [F::zero(); LANES];
-            for l in 0..LANES {
-                neuron[l] = vector_elu(w0[2 * i] * x[l] + offset);
+        match self.inputs {
+            Inputs::Raw => scratch.extend((0..h).map(|i| {
+                let offset = w0[2 * i + 1] * t + b0[i];
+                let mut neuron = [F::zero(); LANES];
+                for l in 0..LANES {
+                    neuron[l] = vector_elu(w0[2 * i] * x[l] + offset);
+                }
+                neuron
+            })),
+            Inputs::StepFeatures { .. } => {
+                let features = x.map(features);
+                scratch.extend(self.first_layer(t).map(|(weights, bias)| {
+                    let mut neuron = [bias; LANES];
+                    for (sum, features) in neuron.iter_mut().zip(&features) {
+                        for (&w, &feature) in weights.iter().zip(features) {
+                            *sum = *sum + w * feature;
+                        }
+                    }
+                    neuron.map(vector_elu)
+                }));
             }
-            scratch.push(neuron);
         }
         let mut mean = [b2[0]; LANES];
         let mut raw = [b2[1]; LANES];
@@ -364,9 +526,50 @@ mod tests {
     }
 
     #[test]
+    fn step_features_have_a_first_layer_at_every_step() {
+        let inputs = Inputs::StepFeatures { steps: 5 };
+        assert_eq!(Policy::<f32>::parameter_count_with(inputs, 64), 9_090);
+        let policy = Policy::<f64>::init_with(inputs, 64, &mut ThreefryRng::new(1, 0));
+        assert_eq!(policy.parameters().len(), 9_090);
+        let shapes = Policy::<f64>::shapes(inputs, 64);
+        for (part, shape) in policy.parts().iter().zip(&shapes) {
+            assert_eq!(part.len(), shape.iter().product::<usize>());
+        }
+        // The weights of one step move its law and no other; N and 0 share a layer.
+        let mut moved = policy.parameters().to_vec();
+        moved[2 * 64 * FEATURES] += 1.0;
+        let moved = Policy::with_inputs(inputs, 64, moved).unwrap();
+        for t in 0..=5 {
+            let same = policy.evaluate(0.3, t as f64) == moved.evaluate(0.3, t as f64);
+            assert_eq!(same, t != 2);
+        }
+        assert_eq!(policy.evaluate(0.3, 0.0), policy.evaluate(0.3, 5.0));
+        // A number of steps that cannot be, and times that cannot be.
+        let none = Inputs::StepFeatures { steps: 0 };
+        let count = Policy::<f64>::parameter_count_with(none, 4);
+        assert_eq!(Policy::with_inputs(none, 4, vec![0.0; count]), None);
+        for t in [-1.0, f64::NAN, f64::INFINITY, 1e300] {
+            assert!(policy.evaluate(0.3, t).std > 0.0);
+        }
+    }
+
+    #[test]
+    fn a_policy_with_features_begins_nearly_constant() {
+        let inputs = Inputs::StepFeatures { steps: 5 };
+        let policy = Policy::<f64>::init_with(inputs, 64, &mut ThreefryRng::new(1, 0));
+        for x in [-8.0, 0.0, 9.0] {
+            let law = policy.evaluate(x, 3.0);
+            assert!(
+                law.mean.abs() < 0.2 && (law.std - 0.58).abs() < 0.1,
+                "{law:?}"
+            );
+        }
+    }
+
+    #[test]
     fn blocks_give_what_the_plain_formula_gives() {
-        fn check<F: Scalar + std::fmt::Debug>(hidden: usize, tolerance: f64) {
-            let policy = Policy::<F>::init(hidden, &mut ThreefryRng::new(4, 0));
+        fn check<F: Scalar + std::fmt::Debug>(inputs: Inputs, hidden: usize, tolerance: f64) {
+            let policy = Policy::<F>::init_with(inputs, hidden, &mut ThreefryRng::new(4, 0));
             let x: Vec<F> = (-30..31).map(|i| constant(f64::from(i) * 0.7)).collect();
             let t = constant(3.0);
             let laws = policy.evaluate_many(&x, t);
@@ -378,8 +581,10 @@ mod tests {
             }
         }
         for hidden in [64, 16, 3] {
-            check::<f64>(hidden, 1e-13);
-            check::<f32>(hidden, 1e-5);
+            for inputs in [Inputs::Raw, Inputs::StepFeatures { steps: 4 }] {
+                check::<f64>(inputs, hidden, 1e-13);
+                check::<f32>(inputs, hidden, 1e-5);
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Rollouts: trajectories drawn from a forward policy. The plain formula, one trajectory after
 //! the other; the engine's kernels are faster and are tested against this.
 
+use crate::balance::BackwardMean;
 use crate::noise::Noise;
 use crate::policy::{Policy, constant};
 use num_traits::Float;
@@ -62,6 +63,37 @@ impl Rollout {
                 let z = noise.normal(self.first.wrapping_add(trajectory), step as u32);
                 x = x + law.mean + std * constant(f64::from(z));
                 states.push(x);
+            }
+        }
+        Trajectories {
+            steps: self.steps,
+            states,
+        }
+    }
+}
+
+impl Rollout {
+    /// Trajectories that end in `terminals`, each walked back to the start by the backward policy,
+    /// whose mean is measured from `mean`. The scale and the addition, which are the forward
+    /// policy's, have no part in it.
+    pub fn draw_back<F: Float>(
+        &self,
+        backward: &Policy<F>,
+        mean: BackwardMean,
+        terminals: &[F],
+    ) -> Trajectories<F> {
+        let noise = Noise::new(self.seed);
+        let start = constant::<F>(self.start);
+        let row = self.steps + 1;
+        let mut states = vec![start; terminals.len() * row];
+        let rows = states.chunks_exact_mut(row).zip(terminals);
+        for (trajectory, (row, &terminal)) in (0..).zip(rows) {
+            row[self.steps] = terminal;
+            for t in (2..=self.steps).rev() {
+                let law = backward.evaluate(row[t], constant(t as f64));
+                let z = noise.normal(self.first.wrapping_add(trajectory), t as u32);
+                let offset = mean.offset(start, row[t], t);
+                row[t - 1] = row[t] - law.mean - offset - law.std * constant(f64::from(z));
             }
         }
         Trajectories {

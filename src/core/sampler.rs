@@ -2,7 +2,7 @@
 //! the steps come from the network, or from a [`Table`] of it, which is some four times as fast.
 
 use crate::density::Laws;
-use crate::network::{self, Network};
+use crate::network::{self, Activations, Network};
 use crate::noise::Noise;
 use crate::policy::{Gaussian, Policy};
 use crate::rollout::{Rollout, Trajectories};
@@ -147,6 +147,7 @@ impl WithSimd for Evaluate<'_> {
 struct LawsOfBlock {
     mean: Aligned,
     std: Aligned,
+    features: Aligned,
     first_layer: Aligned,
     missing: Vec<usize>,
 }
@@ -156,6 +157,7 @@ impl LawsOfBlock {
         LawsOfBlock {
             mean: Aligned::zeros(BLOCK),
             std: Aligned::zeros(BLOCK),
+            features: Aligned::zeros(BLOCK * network.layout.feature_row()),
             first_layer: Aligned::zeros(BLOCK * network.layout.width),
             missing: Vec::with_capacity(BLOCK),
         }
@@ -174,22 +176,27 @@ impl LawsOfBlock {
         let LawsOfBlock {
             mean,
             std,
+            features,
             first_layer,
             missing,
         } = self;
+        let room = Activations {
+            features: features.floats_mut(),
+            first: first_layer.vectors_mut::<S>(),
+            second: None,
+        };
         if let Some(table) = table {
             table.laws(simd, (x, t), mean, std, missing);
             if !missing.is_empty() {
                 let (mean, std) = (mean.floats_mut(), std.floats_mut());
-                table::ask_network(simd, network, (x, t), missing, first_layer, mean, std);
+                table::ask_network(simd, network, (x, t), missing, room, mean, std);
             }
             return;
         }
         network.forward(
             simd,
             (x, t as f32),
-            first_layer.vectors_mut::<S>(),
-            None,
+            room,
             &mut mean.floats_mut()[..x.len()],
             &mut std.floats_mut()[..x.len()],
         );
@@ -342,17 +349,26 @@ impl<S: Simd, const N: usize> Walk<S, N> {
 mod tests {
     use super::*;
     use crate::noise::ThreefryRng;
+    use crate::policy::Inputs;
+
+    const FEATURES: Inputs = Inputs::StepFeatures { steps: 5 };
 
     #[test]
     fn the_sampler_draws_what_the_plain_formula_draws() {
-        for (hidden, steps, sigma_scale, extra_std, count, first) in [
+        for (inputs, hidden, steps, sigma_scale, extra_std, count, first) in [
             (64, 5, 1.0, 0.0, 100, 0),
             (64, 1, 0.02, 0.0, 1, 7),
             (16, 20, 0.5, 0.3, 13, u32::MAX - 4),
             (3, 8, 5.0, 2.0, 16, 1 << 20),
             (100, 2, 1.0, 0.0, 33, 5),
-        ] {
-            let policy = Policy::<f64>::init(hidden, &mut ThreefryRng::new(hidden as u64, 0));
+        ]
+        .into_iter()
+        .flat_map(|case| [Inputs::Raw, FEATURES].map(|inputs| (case, inputs)))
+        .map(|((hidden, steps, scale, std, count, first), inputs)| {
+            (inputs, hidden, steps, scale, std, count, first)
+        }) {
+            let mut rng = ThreefryRng::new(hidden as u64, 0);
+            let policy = Policy::<f64>::init_with(inputs, hidden, &mut rng);
             let rollout = Rollout {
                 start: 0.25,
                 steps,
@@ -403,8 +419,10 @@ mod tests {
     #[test]
     fn a_network_gives_its_policy_back() {
         for hidden in [1, 16, 50, 64] {
-            let policy = Policy::<f32>::init(hidden, &mut ThreefryRng::new(1, 0));
-            assert_eq!(Network::new(&policy).to_policy(), policy);
+            for inputs in [Inputs::Raw, FEATURES] {
+                let policy = Policy::<f32>::init_with(inputs, hidden, &mut ThreefryRng::new(1, 0));
+                assert_eq!(Network::new(&policy).to_policy(), policy);
+            }
         }
     }
 }

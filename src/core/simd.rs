@@ -301,6 +301,58 @@ pub(crate) fn ln<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     )
 }
 
+/// π/2 in three parts, the first two so short that their products with whole numbers up to 2^13
+/// are exact.
+const HALF_PI: [f32; 3] = [1.570_312_5, 4.837_512_97e-4, 7.549_79e-8];
+/// The largest angle that [`sin_cos`] takes, in radians.
+const MOST_ANGLE: f32 = 8_192.0;
+
+/// Sine and cosine of an angle in radians, clamped to ±8192. The absolute error is below 2e-7.
+#[inline(always)]
+pub(crate) fn sin_cos<S: Simd>(simd: S, angle: S::f32s) -> (S::f32s, S::f32s) {
+    // The Cephes library's coefficients on [-π/4, π/4].
+    const SIN: [f32; 3] = [-1.951_529_6e-4, 8.332_161e-3, -1.666_665_5e-1];
+    const COS: [f32; 3] = [2.443_315_7e-5, -1.388_731_6e-3, 4.166_664_6e-2];
+    // 1.5·2^23: adding it leaves the nearest integer in the low bits.
+    let shift = simd.splat_f32s(12_582_912.0);
+    let most = simd.splat_f32s(MOST_ANGLE);
+    let angle = max(simd, min(simd, angle, most), simd.neg_f32s(most));
+    let per_quadrant = simd.splat_f32s(std::f32::consts::FRAC_2_PI);
+    let shifted = mul_add(simd, angle, per_quadrant, shift);
+    let quadrant = simd.transmute_u32s_f32s(shifted);
+    let whole = simd.neg_f32s(simd.sub_f32s(shifted, shift));
+    let mut r = angle;
+    for part in HALF_PI {
+        r = mul_add(simd, whole, simd.splat_f32s(part), r);
+    }
+    let square = simd.mul_f32s(r, r);
+    let sin = mul_add(
+        simd,
+        simd.mul_f32s(horner(simd, square, &SIN), square),
+        r,
+        r,
+    );
+    let cos = simd.mul_f32s(simd.mul_f32s(horner(simd, square, &COS), square), square);
+    let one = simd.splat_f32s(1.0);
+    let cos = simd.add_f32s(mul_add(simd, square, simd.splat_f32s(-0.5), one), cos);
+    // Odd quadrants swap the two. The sign of the sine is the quadrant's second bit, and that of
+    // the cosine the next quadrant's.
+    let lowest = simd.splat_u32s(1);
+    let is_odd = simd.equal_u32s(simd.and_u32s(quadrant, lowest), lowest);
+    let next = simd.add_u32s(quadrant, lowest);
+    (
+        signed(simd, quadrant, simd.select_f32s(is_odd, cos, sin)),
+        signed(simd, next, simd.select_f32s(is_odd, sin, cos)),
+    )
+}
+
+/// `value`, negative where the second bit of `quadrant` is set.
+#[inline(always)]
+fn signed<S: Simd>(simd: S, quadrant: S::u32s, value: S::f32s) -> S::f32s {
+    let sign = shl(simd, simd.and_u32s(quadrant, simd.splat_u32s(2)), 30);
+    simd.transmute_f32s_u32s(simd.xor_u32s(simd.transmute_u32s_f32s(value), sign))
+}
+
 /// Counters that are hashed side by side: each round waits for the one before, and two chains
 /// keep the machine busy.
 pub(crate) const ABREAST: usize = 2;
@@ -430,6 +482,8 @@ mod tests {
         Exp,
         Elu,
         Ln,
+        Sin,
+        Cos,
         NormalFromBits,
     }
 
@@ -450,6 +504,8 @@ mod tests {
                     Function::Exp => exp(simd, *v),
                     Function::Elu => elu(simd, *v),
                     Function::Ln => ln(simd, *v),
+                    Function::Sin => sin_cos(simd, *v).0,
+                    Function::Cos => sin_cos(simd, *v).1,
                     Function::NormalFromBits => *v,
                 };
             }
@@ -510,6 +566,25 @@ mod tests {
             (f64::from(got) - exact).abs() / (exact.abs() * 2.0 * f64::from(f32::EPSILON) + 1e-7)
         });
         assert!(worst < 1.0, "{worst}");
+    }
+
+    #[test]
+    fn sine_and_cosine_have_the_stated_error() {
+        let mut x = range(-8.0, 8.0);
+        x.extend(range(-300.0, 300.0));
+        x.extend(range(-8_192.0, 8_192.0));
+        x.extend([0.0, -0.0, 1e-30, 1e-3]);
+        for (f, exact) in [
+            (Function::Sin, f64::sin as fn(f64) -> f64),
+            (Function::Cos, f64::cos),
+        ] {
+            let error = |got: f32, x: f32| (f64::from(got) - exact(f64::from(x))).abs();
+            assert!(largest(&x, f, error) < 2e-7);
+            let beyond = largest(&[1e30, -1e30, f32::INFINITY], f, |got, _| {
+                f64::from(got.abs())
+            });
+            assert!(beyond <= 1.0, "{beyond}");
+        }
     }
 
     #[test]

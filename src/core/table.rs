@@ -8,7 +8,7 @@
 //! centre is exact. Outside of the range, and in cells that were never good enough, the network
 //! itself answers.
 
-use crate::network::{self, Network, ROW_TILE};
+use crate::network::{self, Activations, Network, ROW_TILE};
 use crate::policy::Policy;
 use crate::rollout::Rollout;
 use crate::sampler::BLOCK;
@@ -273,6 +273,7 @@ impl WithSimd for Build<'_> {
             cells: 0,
             worst: 0.0,
         };
+        let mut features = Aligned::zeros(BATCH * network.layout.feature_row());
         let mut first_layer = Aligned::zeros(BATCH * network.layout.width);
         let mut means = Aligned::zeros(BATCH);
         let mut raws = Aligned::zeros(BATCH);
@@ -290,8 +291,11 @@ impl WithSimd for Build<'_> {
                 network.forward(
                     simd,
                     (&x, t),
-                    first_layer.vectors_mut::<S>(),
-                    None,
+                    Activations {
+                        features: features.floats_mut(),
+                        first: first_layer.vectors_mut::<S>(),
+                        second: None,
+                    },
                     &mut means.floats_mut()[..BATCH],
                     &mut raws.floats_mut()[..BATCH],
                 );
@@ -413,10 +417,14 @@ pub(crate) fn ask_network<S: Simd>(
     network: &Network,
     (x, t): (&[f32], usize),
     missing: &[usize],
-    first_layer: &mut Aligned,
+    room: Activations<'_, S::f32s>,
     mean: &mut [f32],
     std: &mut [f32],
 ) {
+    let Activations {
+        features, first, ..
+    } = room;
+    let first = &mut first[..ROW_TILE * network.layout.vectors::<S>()];
     for places in missing.chunks(ROW_TILE) {
         let mut states = [0.0; ROW_TILE];
         for (state, &place) in states.iter_mut().zip(places) {
@@ -426,8 +434,11 @@ pub(crate) fn ask_network<S: Simd>(
         network.forward(
             simd,
             (&states, t as f32),
-            &mut first_layer.vectors_mut::<S>()[..ROW_TILE * network.layout.vectors::<S>()],
-            None,
+            Activations {
+                features: &mut *features,
+                first: &mut *first,
+                second: None,
+            },
             &mut means,
             &mut raws,
         );
@@ -443,6 +454,7 @@ pub(crate) fn ask_network<S: Simd>(
 mod tests {
     use super::*;
     use crate::noise::ThreefryRng;
+    use crate::policy::Inputs;
 
     fn policies() -> Vec<Policy<f32>> {
         let mut policies: Vec<_> = (0..3)
@@ -451,6 +463,9 @@ mod tests {
         // Large weights: steep, and with visible kinks.
         let steep = policies[0].parameters().iter().map(|w| 2.0 * w).collect();
         policies.extend(Policy::new(64, steep));
+        // With features the curves are waves, from the start as steep as a trained policy's.
+        let inputs = Inputs::StepFeatures { steps: 5 };
+        policies.push(Policy::init_with(inputs, 64, &mut ThreefryRng::new(3, 0)));
         policies
     }
 

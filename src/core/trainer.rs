@@ -7,10 +7,12 @@
 //!
 //! The oracle of all of this is burn's autodiff, in the crate `gflownet-tour`.
 
+use crate::archive::{Archive, BackwardRollouts, Priority};
+use crate::balance::BackwardMean;
 use crate::mixture::Mixture;
-use crate::network::{self, Network, ROW_TILE, tile};
-use crate::noise::ThreefryRng;
-use crate::policy::{MAX_STD, MIN_STD, Policy};
+use crate::network::{self, Activations, FEATURE_ROW, Network, ROW_TILE, tile};
+use crate::noise::{Noise, ThreefryRng};
+use crate::policy::{Inputs, MAX_STD, MIN_STD, Policy};
 use crate::rollout::{Rollout, Trajectories};
 use crate::sampler::Walk;
 use crate::simd::{self, Aligned, Level, mul_add};
@@ -28,6 +30,10 @@ pub mod stream {
     pub const NOISE: u32 = 2;
     /// The noise of the figure's trajectories.
     pub const FIGURE: u32 = 3;
+    /// The noise of trajectories that are drawn backwards.
+    pub const BACKWARD_NOISE: u32 = 4;
+    /// The noise of trajectories that estimate log Z.
+    pub const SCORE: u32 = 5;
 }
 
 /// The seed of a stream of noise that belongs to the run's `seed`.
@@ -81,6 +87,7 @@ pub struct Trainer {
     log_z_moments: [f32; 2],
     log_z_gradient: f32,
     iteration: usize,
+    replay: Option<Replay>,
     scratch: Scratch,
 }
 
@@ -90,7 +97,8 @@ struct Side {
     network: Network,
     gradient: Aligned,
     moments: [Aligned; 2],
-    /// The activations of the chunk, step after step.
+    /// Features and activations of the chunk, step after step.
+    features: Aligned,
     first: Aligned,
     second: Aligned,
     /// Per step, the derivatives of the residual by mean and raw number.
@@ -106,6 +114,7 @@ impl Side {
         Side {
             gradient: zeros.clone(),
             moments: [zeros.clone(), zeros],
+            features: Aligned::zeros(steps * CHUNK * network.layout.feature_row()),
             first: activations.clone(),
             second: activations,
             by_mean: vec![[0.0; CHUNK]; steps],
@@ -119,19 +128,100 @@ impl Side {
         let places = self.network.layout.places();
         places.map(|place| floats[place]).collect()
     }
+
+    /// Where the step kept at `slot` leaves the activations of `rows` rows.
+    #[inline(always)]
+    fn room<S: Simd>(&mut self, slot: usize, rows: usize) -> (&Network, Activations<'_, S::f32s>) {
+        let layout = self.network.layout;
+        let (n, features) = (layout.vectors::<S>(), layout.feature_row());
+        let room = Activations {
+            features: &mut self.features.floats_mut()[slot * CHUNK * features..][..rows * features],
+            first: &mut self.first.vectors_mut::<S>()[slot * CHUNK * n..][..rows * n],
+            second: Some(&mut self.second.vectors_mut::<S>()[slot * CHUNK * n..][..rows * n]),
+        };
+        (&self.network, room)
+    }
+}
+
+/// The rows of a batch that are drawn backwards.
+#[derive(Clone, Debug)]
+struct Replay {
+    archive: Archive,
+    noise: Noise,
+    /// Rows of a batch, once there are any.
+    rows: usize,
+    /// x_0, ..., x_N: a row of states each.
+    states: Vec<Aligned>,
+}
+
+impl Replay {
+    fn new(recipe: &Recipe, noise: Noise) -> Option<Self> {
+        let rows = recipe.options.backward_rollouts.rows(recipe.batch);
+        let target = Mixture::new(recipe.modes.clone());
+        let archive = match recipe.options.backward_rollouts {
+            BackwardRollouts::None => return None,
+            BackwardRollouts::Archive { .. } => Archive::empty(),
+            BackwardRollouts::Tempered { exponent, .. } => {
+                let mut archive = Archive::full(&target);
+                archive.weigh_by_reward(exponent);
+                archive
+            }
+        };
+        let mut start = Aligned::zeros(rows.next_multiple_of(CHUNK));
+        start.floats_mut().fill(recipe.start as f32);
+        Some(Replay {
+            archive,
+            noise,
+            rows,
+            states: vec![start; recipe.steps + 1],
+        })
+    }
+
+    /// Chooses the terminal states of an iteration's rows. Returns the number of rows.
+    fn choose(&mut self, recipe: &Recipe, iteration: usize) -> usize {
+        if let BackwardRollouts::Archive {
+            from_iteration,
+            priority,
+            ..
+        } = recipe.options.backward_rollouts
+        {
+            if iteration < from_iteration {
+                return 0;
+            }
+            match priority {
+                Priority::Reward => self.archive.weigh_by_reward(1.0),
+                Priority::Rank => self.archive.weigh_by_rank(),
+            }
+        }
+        let Some(terminals) = self.states.last_mut() else {
+            return 0;
+        };
+        for (i, terminal) in terminals.floats_mut()[..self.rows].iter_mut().enumerate() {
+            let trajectory = (iteration * self.rows + i) as u32;
+            match self.archive.draw(self.noise.uniform(trajectory)) {
+                Some(state) => *terminal = state,
+                None => return 0,
+            }
+        }
+        self.rows
+    }
 }
 
 #[derive(Clone, Debug)]
 struct Scratch {
     states: Vec<[f32; CHUNK]>,
+    log_reward: Aligned,
     residual: Aligned,
     mean: Aligned,
     raw: Aligned,
-    /// The first step's one row: activations and law.
+    /// The first step's one row: features and activations.
+    start_features: Aligned,
     start_first: Aligned,
     start_second: Aligned,
     /// The gradient by the second hidden layer's sums.
     delta: Aligned,
+    /// The gradient by the first hidden layer's sums, where features are read.
+    first_delta: Aligned,
 }
 
 /// The mixture, ready for vectors.
@@ -182,14 +272,22 @@ fn log_density<S: Simd>(simd: S, &[mean, factor, log_peak]: &[f32; 3], x: S::f32
 impl Trainer {
     /// A run of `recipe` from `seed`, at its beginning.
     pub fn new(recipe: &Recipe, seed: u64) -> Trainer {
-        let policy = |stream| Policy::init(recipe.hidden, &mut ThreefryRng::new(seed, stream));
+        let policy = |stream| {
+            let mut rng = ThreefryRng::new(seed, stream);
+            Policy::init_with(recipe.options.inputs, recipe.hidden, &mut rng)
+        };
         let (forward, backward) = (policy(stream::FORWARD), policy(stream::BACKWARD));
         let noise = noise_seed(seed, stream::NOISE);
-        Trainer::from_policies(recipe, &forward, &backward, 0.0, noise)
+        let backward_noise = Noise::new(noise_seed(seed, stream::BACKWARD_NOISE));
+        Trainer {
+            replay: Replay::new(recipe, backward_noise),
+            ..Trainer::from_policies(recipe, &forward, &backward, 0.0, noise)
+        }
     }
 
-    /// A run of `recipe` from these policies and log Z, with fresh moments. The policies are as
-    /// wide as each other; `noise` is the seed of the trajectories.
+    /// A run of `recipe` from these policies and log Z, with fresh moments and every trajectory
+    /// drawn forwards. The policies are as wide as each other and read the same inputs; `noise` is
+    /// the seed of the trajectories.
     pub fn from_policies(
         recipe: &Recipe,
         forward: &Policy<f32>,
@@ -198,7 +296,8 @@ impl Trainer {
         noise: u64,
     ) -> Trainer {
         let forward = Side::new(forward, recipe.steps);
-        let width = forward.network.layout.width;
+        let layout = forward.network.layout;
+        let width = layout.width;
         Trainer {
             level: Level::best(),
             noise,
@@ -208,14 +307,21 @@ impl Trainer {
             log_z_moments: [0.0; 2],
             log_z_gradient: 0.0,
             iteration: 0,
+            replay: None,
             scratch: Scratch {
                 states: vec![[recipe.start as f32; CHUNK]; recipe.steps + 1],
+                log_reward: Aligned::zeros(CHUNK),
                 residual: Aligned::zeros(CHUNK),
                 mean: Aligned::zeros(CHUNK),
                 raw: Aligned::zeros(CHUNK),
+                start_features: Aligned::zeros(ROW_TILE * layout.feature_row()),
                 start_first: Aligned::zeros(ROW_TILE * width),
                 start_second: Aligned::zeros(ROW_TILE * width),
                 delta: Aligned::zeros(CHUNK * width),
+                first_delta: Aligned::zeros(match layout.inputs {
+                    Inputs::Raw => 0,
+                    Inputs::StepFeatures { .. } => CHUNK * width,
+                }),
             },
             recipe: recipe.clone(),
             forward,
@@ -231,21 +337,24 @@ impl Trainer {
     /// Draws a batch and moves every parameter by one step of Adam.
     pub fn step(&mut self) -> Progress {
         let recipe = &self.recipe;
-        let extra = recipe
-            .exploration
-            .extra_std(self.iteration, recipe.iterations);
         let rollout = Rollout {
             start: recipe.start,
             steps: recipe.steps,
             sigma_scale: 1.0,
-            extra_std: extra,
+            extra_std: recipe
+                .exploration
+                .extra_std(self.iteration, recipe.iterations),
             seed: self.noise,
             first: (self.iteration * recipe.batch) as u32,
         };
         let count = recipe.batch;
+        let backward_rows = self.draw_back();
         let loss = self.level.dispatch(Batch {
             trainer: self,
-            source: Source::Draw(&rollout),
+            source: Source::Draw {
+                rollout: &rollout,
+                forward_rows: count - backward_rows,
+            },
             count,
         });
         self.iteration += 1;
@@ -255,6 +364,21 @@ impl Trainer {
             loss,
             log_z: self.log_z,
         }
+    }
+
+    /// Draws the batch's backward rows. Returns how many there are.
+    fn draw_back(&mut self) -> usize {
+        let Some(replay) = &mut self.replay else {
+            return 0;
+        };
+        let rows = replay.choose(&self.recipe, self.iteration);
+        let first = (self.iteration * replay.rows) as u32;
+        self.level.dispatch(DrawBack {
+            trainer: self,
+            rows,
+            first,
+        });
+        rows
     }
 
     /// Loss and gradient of a given batch; no parameter is changed. The trajectories have the
@@ -297,8 +421,65 @@ impl Trainer {
 /// Where a batch's trajectories come from.
 #[derive(Clone, Copy)]
 enum Source<'a> {
-    Draw(&'a Rollout),
+    /// The first rows from the forward policy, the others as they were drawn back.
+    Draw {
+        rollout: &'a Rollout,
+        forward_rows: usize,
+    },
     Given(&'a Trajectories<f32>),
+}
+
+/// Walks the chosen terminal states back to the start: [`Rollout::draw_back`], to rounding.
+struct DrawBack<'a> {
+    trainer: &'a mut Trainer,
+    rows: usize,
+    /// The number of the first row among all that the run draws back.
+    first: u32,
+}
+
+impl WithSimd for DrawBack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let DrawBack {
+            trainer,
+            rows,
+            first,
+        } = self;
+        let Trainer {
+            recipe,
+            replay,
+            backward,
+            scratch,
+            ..
+        } = trainer;
+        let Some(Replay { noise, states, .. }) = replay else {
+            return;
+        };
+        let start = recipe.start as f32;
+        for begin in (0..rows).step_by(CHUNK) {
+            for t in (2..=recipe.steps).rev() {
+                let (before, after) = states.split_at_mut(t);
+                let x = &after[0].floats()[begin..begin + CHUNK];
+                let (network, room) = backward.room::<S>(t - 1, CHUNK);
+                let (mean, raw) = (&mut scratch.mean, &mut scratch.raw);
+                let state = (x, t as f32);
+                network.forward(simd, state, room, mean.floats_mut(), raw.floats_mut());
+                for raw in raw.vectors_mut::<S>() {
+                    *raw = network::std(simd, *raw);
+                }
+                let laws = mean.floats().iter().zip(raw.floats());
+                let to = &mut before[t - 1].floats_mut()[begin..begin + CHUNK];
+                let rows = to.iter_mut().zip(x).zip(laws).take(rows - begin);
+                for (i, ((to, &x), (mean, std))) in (begin as u32..).zip(rows) {
+                    let z = noise.normal(first.wrapping_add(i), t as u32);
+                    let offset = recipe.options.backward_mean.offset(start, x, t);
+                    *to = x - mean - offset - std * z;
+                }
+            }
+        }
+    }
 }
 
 /// Loss and gradients of one batch. Returns the loss.
@@ -325,35 +506,44 @@ impl WithSimd for Batch<'_> {
             backward,
             log_z,
             log_z_gradient,
+            replay,
             scratch,
             ..
         } = trainer;
         let steps = recipe.steps;
         let counted = recipe.backward_loop.counted_steps(steps);
-        let n = forward.network.layout.vectors::<S>();
         for side in [&mut *forward, &mut *backward] {
             side.gradient.floats_mut().fill(0.0);
         }
         let start = match source {
-            Source::Draw(rollout) => rollout.start as f32,
+            Source::Draw { rollout, .. } => rollout.start as f32,
             Source::Given(trajectories) => trajectories.states.first().copied().unwrap_or(0.0),
         };
         let mut walk = match source {
-            Source::Draw(rollout) => Some(Walk::<S, CHUNK>::new(simd, rollout)),
+            Source::Draw { rollout, .. } => Some(Walk::<S, CHUNK>::new(simd, rollout)),
             Source::Given(_) => None,
         };
-        let extra = match source {
-            Source::Draw(rollout) => rollout.extra_std as f32,
-            Source::Given(_) => 0.0,
+        let (extra, forward_rows) = match source {
+            Source::Draw {
+                rollout,
+                forward_rows,
+            } => (rollout.extra_std as f32, forward_rows),
+            Source::Given(_) => (0.0, count),
         };
+
+        let starts = simd.splat_f32s(start);
+        let backward_mean = recipe.options.backward_mean;
 
         // The law of the first step.
         let [mut start_mean, mut start_raw] = [[0.0f32; ROW_TILE]; 2];
         forward.network.forward(
             simd,
             (&[start; ROW_TILE], 0.0),
-            scratch.start_first.vectors_mut::<S>(),
-            Some(scratch.start_second.vectors_mut::<S>()),
+            Activations {
+                features: scratch.start_features.floats_mut(),
+                first: scratch.start_first.vectors_mut::<S>(),
+                second: Some(scratch.start_second.vectors_mut::<S>()),
+            },
             &mut start_mean,
             &mut start_raw,
         );
@@ -383,11 +573,11 @@ impl WithSimd for Batch<'_> {
                     scratch.mean.floats_mut().fill(start_mean[0]);
                     scratch.raw.floats_mut().fill(start_raw[0]);
                 } else {
-                    forward.network.forward(
+                    let (network, room) = forward.room::<S>(t, rows);
+                    network.forward(
                         simd,
                         (&scratch.states[t][..rows], t as f32),
-                        &mut forward.first.vectors_mut::<S>()[t * CHUNK * n..][..rows * n],
-                        Some(&mut forward.second.vectors_mut::<S>()[t * CHUNK * n..][..rows * n]),
+                        room,
                         &mut scratch.mean.floats_mut()[..rows],
                         &mut scratch.raw.floats_mut()[..rows],
                     );
@@ -406,6 +596,13 @@ impl WithSimd for Batch<'_> {
                         to[v] = mul_add(simd, std, z[v], simd.add_f32s(from[v], mean[v]));
                     }
                 }
+                if let Some(replay) = replay {
+                    let after = &mut after[0][..len];
+                    for i in forward_rows.saturating_sub(chunk)..len {
+                        after[i] = replay.states[t + 1].floats()[chunk + i - forward_rows];
+                    }
+                }
+                let (to, _) = S::as_simd_f32s(&after[0]);
                 let residual = scratch.residual.vectors_mut::<S>();
                 for v in 0..vectors {
                     let action = simd.sub_f32s(to[v], from[v]);
@@ -418,17 +615,27 @@ impl WithSimd for Batch<'_> {
 
             let (terminal, _) = S::as_simd_f32s(&scratch.states[steps]);
             let residual = scratch.residual.vectors_mut::<S>();
+            let log_reward = scratch.log_reward.vectors_mut::<S>();
             for v in 0..vectors {
-                residual[v] = simd.sub_f32s(residual[v], reward.log(simd, terminal[v]));
+                log_reward[v] = reward.log(simd, terminal[v]);
+                residual[v] = simd.sub_f32s(residual[v], log_reward[v]);
+            }
+            if let Some(replay) = replay
+                && let BackwardRollouts::Archive { .. } = recipe.options.backward_rollouts
+            {
+                let log_rewards = scratch.log_reward.floats();
+                let met = scratch.states[steps].iter().zip(log_rewards);
+                for (&state, &log_reward) in met.take(len) {
+                    replay.archive.add(state, log_reward);
+                }
             }
 
             for t in counted.clone() {
-                let place = (t - 1) * CHUNK * n;
-                backward.network.forward(
+                let (network, room) = backward.room::<S>(t - 1, rows);
+                network.forward(
                     simd,
                     (&scratch.states[t][..rows], t as f32),
-                    &mut backward.first.vectors_mut::<S>()[place..][..rows * n],
-                    Some(&mut backward.second.vectors_mut::<S>()[place..][..rows * n]),
+                    room,
                     &mut scratch.mean.floats_mut()[..rows],
                     &mut scratch.raw.floats_mut()[..rows],
                 );
@@ -439,8 +646,17 @@ impl WithSimd for Batch<'_> {
                 let mean = scratch.mean.vectors::<S>();
                 let raw = scratch.raw.vectors::<S>();
                 let residual = scratch.residual.vectors_mut::<S>();
+                // The share of the way from the start that a bridge takes in one step.
+                let bridge = simd.splat_f32s(backward_mean.offset(0.0, 1.0, t));
                 for v in 0..vectors {
                     let action = simd.sub_f32s(to[v], from[v]);
+                    let action = match backward_mean {
+                        BackwardMean::Net => action,
+                        BackwardMean::Bridge => {
+                            let way = simd.sub_f32s(to[v], starts);
+                            simd.sub_f32s(action, simd.mul_f32s(bridge, way))
+                        }
+                    };
                     let term = Term::of(simd, action, mean[v], raw[v]);
                     residual[v] = simd.sub_f32s(residual[v], term.log_density);
                     by_mean[v] = simd.neg_f32s(term.by_mean);
@@ -469,7 +685,10 @@ impl WithSimd for Batch<'_> {
                     t,
                     &scratch.states[t],
                     by_residual,
-                    scratch.delta.vectors_mut::<S>(),
+                    (
+                        scratch.delta.vectors_mut::<S>(),
+                        scratch.first_delta.vectors_mut::<S>(),
+                    ),
                 );
             }
             for t in counted.clone() {
@@ -480,7 +699,10 @@ impl WithSimd for Batch<'_> {
                     t,
                     &scratch.states[t],
                     by_residual,
-                    scratch.delta.vectors_mut::<S>(),
+                    (
+                        scratch.delta.vectors_mut::<S>(),
+                        scratch.first_delta.vectors_mut::<S>(),
+                    ),
                 );
             }
         }
@@ -490,11 +712,15 @@ impl WithSimd for Batch<'_> {
             &mut forward.gradient,
             (&[start; ROW_TILE], 0.0),
             (
+                scratch.start_features.floats(),
                 scratch.start_first.vectors::<S>(),
                 scratch.start_second.vectors::<S>(),
             ),
             (&start_by_mean, &start_by_raw),
-            scratch.delta.vectors_mut::<S>(),
+            (
+                scratch.delta.vectors_mut::<S>(),
+                scratch.first_delta.vectors_mut::<S>(),
+            ),
         );
         *log_z_gradient = by_log_z as f32;
         (loss / count as f64) as f32
@@ -558,12 +784,13 @@ fn backpropagate<S: Simd>(
     t: usize,
     x: &[f32; CHUNK],
     by_residual: &[f32],
-    delta: &mut [S::f32s],
+    deltas: (&mut [S::f32s], &mut [S::f32s]),
 ) {
     let rows = by_residual.len();
     scale(&mut side.by_mean[slot], by_residual);
     scale(&mut side.by_raw[slot], by_residual);
-    let n = side.network.layout.vectors::<S>();
+    let layout = side.network.layout;
+    let (n, features) = (layout.vectors::<S>(), layout.feature_row());
     let place = slot * CHUNK * n;
     backpropagate_rows(
         simd,
@@ -571,11 +798,12 @@ fn backpropagate<S: Simd>(
         &mut side.gradient,
         (&x[..rows], t as f32),
         (
+            &side.features.floats()[slot * CHUNK * features..][..rows * features],
             &side.first.vectors::<S>()[place..][..rows * n],
             &side.second.vectors::<S>()[place..][..rows * n],
         ),
         (&side.by_mean[slot][..rows], &side.by_raw[slot][..rows]),
-        delta,
+        deltas,
     );
 }
 
@@ -587,27 +815,20 @@ fn backpropagate_rows<S: Simd>(
     network: &Network,
     gradient: &mut Aligned,
     (x, t): (&[f32], f32),
-    (first, second): (&[S::f32s], &[S::f32s]),
+    (features, first, second): (&[f32], &[S::f32s], &[S::f32s]),
     (by_mean, by_raw): (&[f32], &[f32]),
-    delta: &mut [S::f32s],
+    (delta, first_delta): (&mut [S::f32s], &mut [S::f32s]),
 ) {
     let layout = network.layout;
     let n = layout.vectors::<S>();
     let parts = layout.parts(network.parameters.vectors::<S>(), S::F32_LANES);
-    let [_, _, _, w1, _, to_mean, to_raw, _] = parts;
+    let [_, w1, _, to_mean, to_raw, _] = parts;
     let b2 = gradient.floats_mut().len() - simd::LINE;
     gradient.floats_mut()[b2] += by_mean.iter().sum::<f32>();
     gradient.floats_mut()[b2 + 1] += by_raw.iter().sum::<f32>();
-    let [
-        into_x,
-        into_t,
-        into_b0,
-        into_w1,
-        into_b1,
-        into_mean,
-        into_raw,
-        _,
-    ] = layout.parts_mut(gradient.vectors_mut::<S>(), S::F32_LANES);
+    let [into_layers, into_w1, into_b1, into_mean, into_raw, _] =
+        layout.parts_mut(gradient.vectors_mut::<S>(), S::F32_LANES);
+    let into_layer = &mut into_layers[layout.first_layer(t, S::F32_LANES)];
 
     // The output layer, and through the second hidden layer's ELU.
     for v in 0..n {
@@ -631,84 +852,167 @@ fn backpropagate_rows<S: Simd>(
         [into_mean[v], into_raw[v], into_b1[v]] = sums;
     }
     let delta: &[f32] = bytemuck::cast_slice(&delta[..x.len() * n]);
+    let hidden = Hidden::<S> {
+        n,
+        reads: match layout.inputs {
+            Inputs::Raw => Reads::State(x, t),
+            Inputs::StepFeatures { .. } => Reads::Features(features),
+        },
+        first,
+        delta,
+        w1,
+    };
+    let first_delta = &mut first_delta[..features.len() / FEATURE_ROW * n];
     if S::F32_LANES >= simd::LINE {
-        square_layer::<S, 4>(
-            simd,
-            (x, t),
-            first,
-            delta,
-            w1,
-            into_w1,
-            [into_x, into_t, into_b0],
-        );
+        hidden.backpropagate::<4>(simd, into_w1, into_layer, first_delta);
     } else {
-        square_layer::<S, 2>(
-            simd,
-            (x, t),
-            first,
-            delta,
-            w1,
-            into_w1,
-            [into_x, into_t, into_b0],
-        );
+        hidden.backpropagate::<2>(simd, into_w1, into_layer, first_delta);
     }
 }
 
-/// The gradient of W1, and of the first layer behind it.
-#[inline(always)]
-fn square_layer<S: Simd, const V: usize>(
-    simd: S,
-    (x, t): (&[f32], f32),
-    first: &[S::f32s],
-    delta: &[f32],
-    w1: &[S::f32s],
-    into_w1: &mut [S::f32s],
-    [into_x, into_t, into_b0]: [&mut [S::f32s]; 3],
-) {
-    let n = into_x.len();
-    let mut v = 0;
-    while v < n {
-        if v + V <= n {
-            weights_panel::<S, V>(simd, first, delta, n, v, into_w1);
-            inputs_panel::<S, V>(
-                simd,
-                (x, t),
-                first,
-                delta,
-                w1,
-                v,
-                [&mut *into_x, &mut *into_t, &mut *into_b0],
-            );
-            v += V;
-        } else {
-            weights_panel::<S, 1>(simd, first, delta, n, v, into_w1);
-            inputs_panel::<S, 1>(
-                simd,
-                (x, t),
-                first,
-                delta,
-                w1,
-                v,
-                [&mut *into_x, &mut *into_t, &mut *into_b0],
-            );
-            v += 1;
+/// What the gradients of the two hidden layers are made of.
+struct Hidden<'a, S: Simd> {
+    /// Vectors in a row.
+    n: usize,
+    reads: Reads<'a>,
+    first: &'a [S::f32s],
+    delta: &'a [f32],
+    w1: &'a [S::f32s],
+}
+
+/// What the first layer read: states at one t, or rows of features.
+#[derive(Clone, Copy)]
+enum Reads<'a> {
+    State(&'a [f32], f32),
+    Features(&'a [f32]),
+}
+
+impl<S: Simd> Hidden<'_, S> {
+    /// The gradient of W1, and of the first layer behind it. `first_delta` has room for the
+    /// gradient by the first layer's sums where features are read.
+    #[inline(always)]
+    fn backpropagate<const V: usize>(
+        &self,
+        simd: S,
+        into_w1: &mut [S::f32s],
+        into_layer: &mut [S::f32s],
+        first_delta: &mut [S::f32s],
+    ) {
+        let mut v = 0;
+        while v < self.n {
+            if v + V <= self.n {
+                self.panel::<V>(simd, v, into_w1, into_layer, first_delta);
+                v += V;
+            } else {
+                self.panel::<1>(simd, v, into_w1, into_layer, first_delta);
+                v += 1;
+            }
+        }
+    }
+
+    /// Columns v.. of both.
+    #[inline(always)]
+    fn panel<const V: usize>(
+        &self,
+        simd: S,
+        v: usize,
+        into_w1: &mut [S::f32s],
+        into_layer: &mut [S::f32s],
+        first_delta: &mut [S::f32s],
+    ) {
+        let n = self.n;
+        let delta = (self.delta, n * S::F32_LANES);
+        weights_panel::<S, V>(simd, self.first, delta, n, v, into_w1);
+        match self.reads {
+            Reads::State(x, t) => self.state_panel::<V>(simd, (x, t), v, into_layer),
+            Reads::Features(features) => {
+                self.delta_panel::<V>(simd, v, first_delta);
+                let features = (features, FEATURE_ROW);
+                weights_panel::<S, V>(simd, first_delta, features, n, v, into_layer);
+            }
+        }
+    }
+
+    /// Columns v.. of delta · W1, through the first layer's ELU, into the gradient of a first layer
+    /// that reads the state.
+    #[inline(always)]
+    fn state_panel<const V: usize>(
+        &self,
+        simd: S,
+        (x, t): (&[f32], f32),
+        v: usize,
+        into_layer: &mut [S::f32s],
+    ) {
+        const M: usize = ROW_TILE;
+        let n = self.n;
+        let (into_x, rest) = into_layer.split_at_mut(n);
+        let (into_t, into_b0) = rest.split_at_mut(n);
+        let width = n * S::F32_LANES;
+        let zeros = [[simd.splat_f32s(0.0); V]; M];
+        let mut by_x = zeros[0];
+        let mut by_b0 = zeros[0];
+        for ((delta, first), x) in self
+            .delta
+            .chunks_exact(M * width)
+            .zip(self.first.chunks_exact(M * n))
+            .zip(x.chunks_exact(M))
+        {
+            let tile = tile::<S, M, V>(simd, delta, width, self.w1, n, v, zeros);
+            for m in 0..M {
+                let x = simd.splat_f32s(x[m]);
+                for i in 0..V {
+                    let slope = simd::elu_slope(simd, first[m * n + v + i]);
+                    let by_sum = simd.mul_f32s(tile[m][i], slope);
+                    by_x[i] = mul_add(simd, by_sum, x, by_x[i]);
+                    by_b0[i] = simd.add_f32s(by_b0[i], by_sum);
+                }
+            }
+        }
+        let t = simd.splat_f32s(t);
+        for i in 0..V {
+            into_x[v + i] = simd.add_f32s(into_x[v + i], by_x[i]);
+            into_t[v + i] = mul_add(simd, by_b0[i], t, into_t[v + i]);
+            into_b0[v + i] = simd.add_f32s(into_b0[v + i], by_b0[i]);
+        }
+    }
+
+    /// Columns v.. of delta · W1, through the first layer's ELU, row by row.
+    #[inline(always)]
+    fn delta_panel<const V: usize>(&self, simd: S, v: usize, first_delta: &mut [S::f32s]) {
+        const M: usize = ROW_TILE;
+        let n = self.n;
+        let width = n * S::F32_LANES;
+        let zeros = [[simd.splat_f32s(0.0); V]; M];
+        for ((delta, first), into) in self
+            .delta
+            .chunks_exact(M * width)
+            .zip(self.first.chunks_exact(M * n))
+            .zip(first_delta.chunks_exact_mut(M * n))
+        {
+            let tile = tile::<S, M, V>(simd, delta, width, self.w1, n, v, zeros);
+            for m in 0..M {
+                for i in 0..V {
+                    let slope = simd::elu_slope(simd, first[m * n + v + i]);
+                    into[m * n + v + i] = simd.mul_f32s(tile[m][i], slope);
+                }
+            }
         }
     }
 }
 
-/// Adds deltaᵀ · first to columns v.. of the gradient of W1.
+/// Adds deltaᵀ · first to columns v.. of a weights' gradient: `delta` are rows of the given width,
+/// one for each row of `first`.
 #[inline(always)]
 fn weights_panel<S: Simd, const V: usize>(
     simd: S,
     first: &[S::f32s],
-    delta: &[f32],
+    (delta, width): (&[f32], usize),
     n: usize,
     v: usize,
-    into_w1: &mut [S::f32s],
+    into: &mut [S::f32s],
 ) {
     const M: usize = ROW_TILE;
-    let width = n * S::F32_LANES;
-    for (j, into) in into_w1.chunks_exact_mut(M * n).enumerate() {
+    for (j, into) in into.chunks_exact_mut(M * n).enumerate() {
         let mut sums = [[simd.splat_f32s(0.0); V]; M];
         for m in 0..M {
             for i in 0..V {
@@ -733,47 +1037,6 @@ fn weights_panel<S: Simd, const V: usize>(
     }
 }
 
-/// Columns v.. of delta · W1, through the first layer's ELU, into the first layer's gradient.
-#[inline(always)]
-fn inputs_panel<S: Simd, const V: usize>(
-    simd: S,
-    (x, t): (&[f32], f32),
-    first: &[S::f32s],
-    delta: &[f32],
-    w1: &[S::f32s],
-    v: usize,
-    [into_x, into_t, into_b0]: [&mut [S::f32s]; 3],
-) {
-    const M: usize = ROW_TILE;
-    let n = into_x.len();
-    let width = n * S::F32_LANES;
-    let zeros = [[simd.splat_f32s(0.0); V]; M];
-    let mut by_x = zeros[0];
-    let mut by_b0 = zeros[0];
-    for ((delta, first), x) in delta
-        .chunks_exact(M * width)
-        .zip(first.chunks_exact(M * n))
-        .zip(x.chunks_exact(M))
-    {
-        let tile = tile::<S, M, V>(simd, delta, width, w1, n, v, zeros);
-        for m in 0..M {
-            let x = simd.splat_f32s(x[m]);
-            for i in 0..V {
-                let slope = simd::elu_slope(simd, first[m * n + v + i]);
-                let by_sum = simd.mul_f32s(tile[m][i], slope);
-                by_x[i] = mul_add(simd, by_sum, x, by_x[i]);
-                by_b0[i] = simd.add_f32s(by_b0[i], by_sum);
-            }
-        }
-    }
-    let t = simd.splat_f32s(t);
-    for i in 0..V {
-        into_x[v + i] = simd.add_f32s(into_x[v + i], by_x[i]);
-        into_t[v + i] = mul_add(simd, by_b0[i], t, into_t[v + i]);
-        into_b0[v + i] = simd.add_f32s(into_b0[v + i], by_b0[i]);
-    }
-}
-
 /// One step of Adam (Kingma and Ba 2015) on all parameters.
 struct Adam<'a>(&'a mut Trainer);
 
@@ -787,12 +1050,14 @@ impl WithSimd for Adam<'_> {
         let beta_2 = recipe.adam_beta_2;
         let iteration = trainer.iteration as i32;
         let corrections = [ADAM_BETA_1, beta_2].map(|beta| 1.0 - beta.powi(iteration));
+        let rates = &recipe.options.learning_rates;
+        let factor = rates.factor(trainer.iteration - 1, recipe.iterations);
         let splat = [
             ADAM_BETA_1,
             1.0 - ADAM_BETA_1,
             beta_2,
             1.0 - beta_2,
-            -recipe.learning_rate / corrections[0],
+            -recipe.learning_rate * factor / corrections[0],
             1.0 / corrections[1],
             ADAM_EPSILON,
         ]
@@ -831,7 +1096,7 @@ impl WithSimd for Adam<'_> {
         let [m, s] = &mut trainer.log_z_moments;
         *m = keep_1 * *m + take_1 * g;
         *s = keep_2 * *s + take_2 * g * g;
-        let rate = (recipe.log_z_learning_rate / corrections[0]) as f32;
+        let rate = (recipe.log_z_learning_rate * factor / corrections[0]) as f32;
         trainer.log_z -= rate * *m / ((*s * correct_2).sqrt() + epsilon);
     }
 }
@@ -841,6 +1106,22 @@ mod tests {
     use super::*;
     use crate::balance::{self, BackwardLoop};
     use crate::experiment::EXPERIMENTS;
+    use crate::options::{Options, Schedule};
+
+    /// Every option.
+    const OPTIONS: Options = Options {
+        inputs: Inputs::StepFeatures { steps: 5 },
+        backward_mean: BackwardMean::Bridge,
+        learning_rates: Schedule::WarmUpCosine {
+            warm_up: 2,
+            last: 0.01,
+        },
+        backward_rollouts: BackwardRollouts::Archive {
+            rows: 70,
+            from_iteration: 1,
+            priority: Priority::Reward,
+        },
+    };
 
     fn recipe(hidden: usize, steps: usize, backward_loop: BackwardLoop) -> Recipe {
         Recipe {
@@ -868,7 +1149,12 @@ mod tests {
                     log_z,
                     balance::log_forward(forward, &states),
                     target.log_reward(states[states.len() - 1]),
-                    balance::log_backward(backward, &states, recipe.backward_loop),
+                    balance::log_backward_from(
+                        recipe.options.backward_mean,
+                        backward,
+                        &states,
+                        recipe.backward_loop,
+                    ),
                 )
             })
             .collect();
@@ -878,17 +1164,36 @@ mod tests {
     /// Every parameter's derivative, against a central difference of the plain f64 loss.
     #[test]
     fn the_gradient_is_the_plain_losss() {
-        for (hidden, steps, count, backward_loop) in [
-            (5, 5, 70, BackwardLoop::Correct),
-            (17, 3, 9, BackwardLoop::CountsForced),
-            (4, 6, 3, BackwardLoop::DropsReal),
-            (3, 1, 5, BackwardLoop::Correct),
+        let features = |steps| Options {
+            inputs: Inputs::StepFeatures { steps },
+            ..Options::CLASSIC
+        };
+        let bridge = |options| Options {
+            backward_mean: BackwardMean::Bridge,
+            ..options
+        };
+        for (hidden, steps, count, backward_loop, options) in [
+            (5, 5, 70, BackwardLoop::Correct, Options::CLASSIC),
+            (17, 3, 9, BackwardLoop::CountsForced, Options::CLASSIC),
+            (4, 6, 3, BackwardLoop::DropsReal, Options::CLASSIC),
+            (3, 1, 5, BackwardLoop::Correct, Options::CLASSIC),
+            (5, 3, 70, BackwardLoop::Correct, features(3)),
+            (17, 2, 9, BackwardLoop::CountsForced, bridge(features(2))),
+            (4, 5, 6, BackwardLoop::Correct, bridge(Options::CLASSIC)),
         ] {
-            let recipe = recipe(hidden, steps, backward_loop);
-            let policy = |seed| Policy::<f64>::init(hidden, &mut ThreefryRng::new(seed, 0));
+            let recipe = Recipe {
+                options,
+                start: 0.25,
+                ..recipe(hidden, steps, backward_loop)
+            };
+            let inputs = options.inputs;
+            let policy = |seed| {
+                let rng = &mut ThreefryRng::new(seed, 0);
+                Policy::<f64>::init_with(inputs, hidden, rng)
+            };
             let [forward, backward] = [policy(1), policy(2)].map(|p| p.cast::<f32>().cast::<f64>());
             let rollout = Rollout {
-                start: 0.0,
+                start: 0.25,
                 steps,
                 sigma_scale: 1.0,
                 extra_std: 1.0,
@@ -902,7 +1207,7 @@ mod tests {
             let nudged = |policy: &Policy<f64>, index: usize, by: f64| {
                 let mut parameters = policy.parameters().to_vec();
                 parameters[index] += by;
-                Policy::new(hidden, parameters).unwrap()
+                Policy::with_inputs(inputs, hidden, parameters).unwrap()
             };
             let h = 1e-5;
             let slope = |f: &dyn Fn(f64) -> f64| (f(h) - f(-h)) / (2.0 * h);
@@ -959,27 +1264,131 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_weights() {
-        let run = || {
-            let mut trainer = Trainer::new(&recipe(64, 5, BackwardLoop::Correct), 3);
-            let progress: Vec<Progress> = (0..4).map(|_| trainer.step()).collect();
-            (progress, trainer.forward(), trainer.backward())
+        for options in [Options::CLASSIC, OPTIONS] {
+            let recipe = Recipe {
+                options,
+                ..recipe(64, 5, BackwardLoop::Correct)
+            };
+            let run = || {
+                let mut trainer = Trainer::new(&recipe, 3);
+                let progress: Vec<Progress> = (0..4).map(|_| trainer.step()).collect();
+                (progress, trainer.forward(), trainer.backward())
+            };
+            assert_eq!(run(), run());
+        }
+    }
+
+    #[test]
+    fn backward_rows_are_the_plain_backward_rollouts() {
+        let recipe = Recipe {
+            options: OPTIONS,
+            start: 0.25,
+            ..recipe(16, 5, BackwardLoop::Correct)
         };
-        assert_eq!(run(), run());
+        for level in Level::all() {
+            let mut trainer = Trainer::new(&recipe, 3).at(level);
+            assert_eq!(trainer.draw_back(), 0);
+            trainer.step();
+            let backward = trainer.backward();
+            assert_eq!(trainer.draw_back(), 70);
+            let replay = trainer.replay.as_ref().unwrap();
+            let row = |t: usize| &replay.states[t].floats()[..70];
+            let rollout = Rollout {
+                start: 0.25,
+                steps: 5,
+                sigma_scale: 1.0,
+                extra_std: 0.0,
+                seed: noise_seed(3, stream::BACKWARD_NOISE),
+                first: 70,
+            };
+            let plain = rollout.draw_back(&backward, BackwardMean::Bridge, row(5));
+            for (i, states) in plain.iter().enumerate() {
+                for (t, &state) in states.iter().enumerate() {
+                    let got = row(t)[i];
+                    assert!((got - state).abs() < 1e-4, "{i} {t}: {got} {state}");
+                }
+            }
+            // Every terminal state is one that the first batch met.
+            let first = Rollout {
+                seed: noise_seed(3, stream::NOISE),
+                first: 0,
+                extra_std: 2.0,
+                ..rollout
+            };
+            let policy = Trainer::new(&recipe, 3).forward();
+            let met: Vec<f32> = first.draw(&policy, 256).terminals().collect();
+            for &terminal in row(5) {
+                assert!(met.iter().any(|&state| (state - terminal).abs() < 1e-4));
+            }
+        }
+    }
+
+    /// The rows that were drawn back are a part of the batch: with the same noise and weights, the
+    /// loss is the plain one of both kinds of rows.
+    #[test]
+    fn a_batch_holds_rows_of_both_directions() {
+        let recipe = Recipe {
+            options: Options {
+                backward_rollouts: BackwardRollouts::Tempered {
+                    rows: 70,
+                    exponent: 0.5,
+                },
+                ..OPTIONS
+            },
+            ..recipe(16, 5, BackwardLoop::Correct)
+        };
+        let mut trainer = Trainer::new(&recipe, 3);
+        let [forward, backward] = [trainer.forward(), trainer.backward()];
+        let rollout = Rollout {
+            start: 0.0,
+            steps: 5,
+            sigma_scale: 1.0,
+            extra_std: 2.0,
+            seed: noise_seed(3, stream::NOISE),
+            first: 0,
+        };
+        let mut states = rollout.draw(&forward, 256 - 70).states;
+        trainer.draw_back();
+        let terminals = trainer.replay.as_ref().unwrap().states[5].floats()[..70].to_vec();
+        let back = Rollout {
+            seed: noise_seed(3, stream::BACKWARD_NOISE),
+            ..rollout
+        };
+        states.extend(
+            back.draw_back(&backward, BackwardMean::Bridge, &terminals)
+                .states,
+        );
+        let trajectories = Trajectories { steps: 5, states };
+        let plain = plain_loss(
+            &recipe,
+            &forward.cast(),
+            &backward.cast(),
+            0.0,
+            &trajectories,
+        );
+        let loss = f64::from(trainer.step().loss);
+        assert!((loss / plain - 1.0).abs() < 1e-4, "{loss} {plain}");
     }
 
     #[test]
     fn all_vectors_train_alike() {
-        let run = |level| {
-            let mut trainer = Trainer::new(&recipe(64, 5, BackwardLoop::Correct), 3).at(level);
-            let loss = (0..20).map(|_| trainer.step().loss).last();
-            (loss.unwrap(), trainer.forward())
-        };
-        let runs: Vec<_> = Level::all().into_iter().map(run).collect();
-        for (loss, forward) in &runs {
-            assert!((loss / runs[0].0 - 1.0).abs() < 1e-3);
-            let pairs = forward.parameters().iter().zip(runs[0].1.parameters());
-            for (a, b) in pairs {
-                assert!((a - b).abs() < 1e-3, "{a} {b}");
+        for options in [Options::CLASSIC, OPTIONS] {
+            let recipe = Recipe {
+                options,
+                ..recipe(64, 5, BackwardLoop::Correct)
+            };
+            let run = |level| {
+                let mut trainer = Trainer::new(&recipe, 3).at(level);
+                let loss = (0..20).map(|_| trainer.step().loss).last();
+                (loss.unwrap(), trainer.forward())
+            };
+            let runs: Vec<_> = Level::all().into_iter().map(run).collect();
+            for (loss, forward) in &runs {
+                assert!((loss / runs[0].0 - 1.0).abs() < 1e-3);
+                let pairs = forward.parameters().iter().zip(runs[0].1.parameters());
+                for (a, b) in pairs {
+                    assert!((a - b).abs() < 1e-3, "{a} {b}");
+                }
             }
         }
     }

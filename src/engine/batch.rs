@@ -220,6 +220,7 @@ mod tests {
             demo: 0,
             id: 1,
             model: "easy_correct".into(),
+            snapshot: None,
             sigma_scale: 1.0,
             seed: 1,
             count: 20_000,

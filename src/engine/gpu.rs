@@ -15,7 +15,9 @@ use cubecl::prelude::*;
 use cubecl::server::Handle;
 use gflownet_tour_core::counts::Counts;
 use gflownet_tour_core::noise::{CENTRAL, Noise, TAIL, ThreefryRng};
-use gflownet_tour_core::policy::{MAX_STD, MIN_STD, Policy};
+use gflownet_tour_core::policy::{
+    FEATURES, FREQUENCIES, Inputs, LINEAR_GAIN, MAX_STD, MIN_STD, Policy, SQUARE_GAIN, WAVE_GAIN,
+};
 use gflownet_tour_core::rollout::{Rollout, Trajectories};
 use std::sync::{Arc, OnceLock};
 
@@ -48,6 +50,7 @@ pub struct Gpu {
 pub struct GpuPolicy {
     parameters: Handle,
     len: usize,
+    inputs: Inputs,
     hidden: usize,
 }
 
@@ -110,6 +113,7 @@ impl Gpu {
                 .client
                 .create_from_slice(bytemuck::cast_slice(parameters)),
             len: parameters.len(),
+            inputs: policy.inputs(),
             hidden: policy.hidden(),
         }
     }
@@ -171,7 +175,7 @@ impl Gpu {
         let [key_low, key_high] = Noise::new(rollout.seed).key();
         let workgroups = count.div_ceil(WORKGROUP as usize * LANES) as u32;
         // SAFETY: the lengths are those of the buffers, which come from `load` and from the calls
-        // above. The kernel reads the parameters below `parameter_count(hidden)` and the midpoints
+        // above. The kernel reads the parameters that a policy of this shape has and the midpoints
         // below their number, writes row `i` of the states for i < paths, and counts in slots
         // below `slots`.
         unsafe {
@@ -196,6 +200,7 @@ impl Gpu {
                 (bins as f64 / (hi - lo)) as f32,
                 bins as u32,
                 midpoints.len() as u32,
+                feature_layers(policy.inputs),
                 policy.hidden,
             );
         }
@@ -227,12 +232,14 @@ impl Gpu {
         Ok(Trajectories { steps, states })
     }
 
-    /// Draws a fixed batch of a fixed policy and compares it with the CPU's.
+    /// Draws a fixed batch of a fixed policy that reads `inputs`, and compares it with the CPU's:
+    /// what a policy reads decides which kernel draws from it.
     ///
     /// # Errors
     /// When the GPU fails or differs by more than [`SELF_TEST_TOLERANCE`], with the figures.
-    pub async fn self_test(&self) -> Result<(), String> {
-        let policy = Policy::<f32>::init(
+    pub async fn self_test(&self, inputs: Inputs) -> Result<(), String> {
+        let policy = Policy::<f32>::init_with(
+            inputs,
             gflownet_tour_core::experiment::HIDDEN,
             &mut ThreefryRng::new(1, 0),
         );
@@ -272,6 +279,14 @@ impl Gpu {
 
     fn check(&self) -> Result<(), String> {
         self.fault().map_or(Ok(()), |why| Err(why.to_owned()))
+    }
+}
+
+/// First layers of a policy that reads features; none for one that reads the state.
+fn feature_layers(inputs: Inputs) -> usize {
+    match inputs {
+        Inputs::StepFeatures { steps } => steps,
+        _ => 0,
     }
 }
 
@@ -348,6 +363,7 @@ fn rollout_kernel(
     per_unit: f32,
     bins: u32,
     midpoint_count: u32,
+    #[comptime] feature_layers: usize,
     #[comptime] hidden: usize,
 ) {
     let row = ABSOLUTE_POS as u32 * comptime!(LANES as u32);
@@ -356,8 +372,23 @@ fn rollout_kernel(
         let mut x = Lanes::new(start);
         write(states, x, row, 0u32, paths, steps);
         for step in 0..steps {
-            let t = f32::cast_from(step);
-            let law = evaluate(parameters, x, t, &mut first_layer, hidden);
+            if comptime!(feature_layers == 0) {
+                read_state(parameters, x, step, &mut first_layer, hidden);
+            } else {
+                read_features(
+                    parameters,
+                    x,
+                    step,
+                    &mut first_layer,
+                    feature_layers,
+                    hidden,
+                );
+            }
+            let w1 = comptime!(match feature_layers {
+                0 => 3 * hidden,
+                layers => layers * hidden * (FEATURES + 1),
+            });
+            let law = evaluate(parameters, &first_layer, w1, hidden);
             let std = law.std * Lanes::new(sigma_scale) + Lanes::new(extra_std);
             let mut z = Lanes::empty();
             #[unroll]
@@ -428,28 +459,80 @@ struct Law {
     std: Lanes,
 }
 
-/// [`Policy::evaluate`] for [`LANES`] states. The first hidden layer is kept in `first`, in
-/// registers where the compiler can (its indices are known when the kernel is built); each neuron
-/// of the second is added to both outputs as soon as it is known.
+/// The first hidden layer of a policy that reads the state.
 #[cube]
-fn evaluate(
+fn read_state(
     parameters: &[f32],
     x: Lanes,
-    t: f32,
+    step: u32,
     first: &mut Array<Lanes>,
     #[comptime] hidden: usize,
-) -> Law {
+) {
     let b0 = comptime!(2 * hidden);
-    let w1 = comptime!(3 * hidden);
-    let b1 = comptime!(3 * hidden + hidden * hidden);
-    let w2 = comptime!(4 * hidden + hidden * hidden);
-    let b2 = comptime!(6 * hidden + hidden * hidden);
-
+    let t = f32::cast_from(step);
     #[unroll]
     for i in 0..hidden {
         let at_zero = parameters[2 * i + 1] * t + parameters[b0 + i];
         first[i] = elu(Lanes::new(parameters[2 * i]) * x + Lanes::new(at_zero));
     }
+}
+
+/// The first hidden layer of a policy that reads features, of which it has one a step.
+#[cube]
+fn read_features(
+    parameters: &[f32],
+    x: Lanes,
+    step: u32,
+    first: &mut Array<Lanes>,
+    #[comptime] layers: usize,
+    #[comptime] hidden: usize,
+) {
+    let neuron = (step as usize % layers) * hidden;
+    let b0 = comptime!(layers * hidden * FEATURES) + neuron;
+    let w0 = neuron * FEATURES;
+    let x_scaled = Lanes::new(comptime!(LINEAR_GAIN as f32)) * x;
+    let square = Lanes::new(comptime!(SQUARE_GAIN as f32)) * x * x;
+    #[unroll]
+    for i in 0..hidden {
+        let row = w0 + comptime!(i * FEATURES);
+        first[i] = Lanes::new(parameters[b0 + i])
+            + Lanes::new(parameters[row]) * x_scaled
+            + Lanes::new(parameters[row + 1]) * square;
+    }
+    #[unroll]
+    for wave in 0..comptime!(FREQUENCIES.len()) {
+        let angle = Lanes::new(comptime!(FREQUENCIES[wave] as f32)) * x;
+        let gain = Lanes::new(comptime!(WAVE_GAIN as f32));
+        let turn = half_turn(angle);
+        let sin = gain * turn.sign * polynomial(turn.rest, 1usize);
+        let cos = gain * turn.sign * polynomial(turn.rest, 0usize);
+        #[unroll]
+        for i in 0..hidden {
+            let row = w0 + comptime!(i * FEATURES + 2 + 2 * wave);
+            first[i] += Lanes::new(parameters[row]) * sin + Lanes::new(parameters[row + 1]) * cos;
+        }
+    }
+    #[unroll]
+    for i in 0..hidden {
+        first[i] = elu(first[i]);
+    }
+}
+
+/// [`Policy::evaluate`] for [`LANES`] states, from the first hidden layer, which is kept in
+/// registers where the compiler can (its indices are known when the kernel is built); each neuron
+/// of the second is added to both outputs as soon as it is known. `w1` is where the parameters
+/// behind the first layer begin.
+#[cube]
+fn evaluate(
+    parameters: &[f32],
+    first: &Array<Lanes>,
+    #[comptime] w1: usize,
+    #[comptime] hidden: usize,
+) -> Law {
+    let b1 = comptime!(w1 + hidden * hidden);
+    let w2 = comptime!(b1 + hidden);
+    let b2 = comptime!(w2 + 2 * hidden);
+
     let mut mean = Lanes::new(parameters[b2]);
     let mut raw = Lanes::new(parameters[b2 + 1]);
     for j in 0..hidden {
@@ -467,6 +550,48 @@ fn evaluate(
     let range = Lanes::new(comptime!((MAX_STD - MIN_STD) as f32));
     let std = Lanes::new(comptime!(MIN_STD as f32)) + range / (one + Lanes::exp(-raw));
     Law { mean, std }
+}
+
+/// An angle as whole half turns and a rest in [-π/2, π/2]; an odd number of half turns changes the
+/// sign of sine and cosine.
+#[derive(CubeType)]
+struct HalfTurn {
+    sign: Lanes,
+    rest: Lanes,
+}
+
+/// WGSL promises its own sine and cosine to 2^-11 only, and nothing beyond one turn.
+#[cube]
+fn half_turn(angle: Lanes) -> HalfTurn {
+    let turns = Lanes::floor(
+        angle * Lanes::new(comptime!(std::f32::consts::FRAC_1_PI)) + Lanes::new(0.5f32),
+    );
+    let pairs = Lanes::floor(turns * Lanes::new(0.5f32));
+    let odd = turns - pairs * Lanes::new(2.0f32);
+    // π in three parts, the first two so short that their products with the turns are exact.
+    let rest = angle
+        - turns * Lanes::new(3.140_625f32)
+        - turns * Lanes::new(9.675_025_9e-4f32)
+        - turns * Lanes::new(1.509_958e-7f32);
+    HalfTurn {
+        sign: Lanes::new(1.0f32) - odd * Lanes::new(2.0f32),
+        rest,
+    }
+}
+
+/// The sine (`power` 1) or the cosine (`power` 0) of an angle in [-π/2, π/2], by its power series
+/// up to the twelfth power: to 6e-8.
+#[cube]
+fn polynomial(x: Lanes, #[comptime] power: usize) -> Lanes {
+    let square = x * x;
+    let mut sum = Lanes::new(1.0f32);
+    #[unroll]
+    for term in 0..6usize {
+        let last = comptime!(12 - 2 * term + power);
+        let factor = comptime!(-1.0f32 / (last * (last - 1)) as f32);
+        sum = Lanes::new(1.0f32) + sum * square * Lanes::new(factor);
+    }
+    if comptime!(power == 1) { sum * x } else { sum }
 }
 
 #[cube]

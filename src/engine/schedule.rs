@@ -149,6 +149,7 @@ mod tests {
             demo,
             id,
             model: "easy_correct".into(),
+            snapshot: None,
             sigma_scale: 1.0,
             seed: 1,
             count: 10_000,

@@ -16,11 +16,12 @@ use gflownet_tour_core::message::{
     self, BatchResult, DeviceChoice, DeviceUsed, FromEngine, GpuStatus, PLACEHOLDER_STD, Study,
     StudyRequest, StudyResult, ToEngine, TrainingResult,
 };
-use gflownet_tour_core::policy::Policy;
+use gflownet_tour_core::policy::{Inputs, Policy};
 use gflownet_tour_core::sampler::Sampler;
 use gflownet_tour_core::trainer::Trainer;
 use gflownet_tour_core::weights;
 use gflownet_tour_core::weights::manifest::Recipe;
+use gflownet_tour_core::weights::snapshots::{self, Snapshot};
 use js_sys::Uint8Array;
 use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -58,6 +59,7 @@ struct Worker(Rc<RefCell<State>>);
 struct State {
     pretrained_url: String,
     models: HashMap<&'static str, Rc<Model>>,
+    trainings: HashMap<&'static str, Training>,
     placeholder: Rc<Model>,
     gpu: Option<Rc<Gpu>>,
     schedule: Schedule<Job>,
@@ -74,6 +76,7 @@ impl Default for State {
         State {
             pretrained_url: String::new(),
             models: HashMap::new(),
+            trainings: HashMap::new(),
             placeholder: Rc::new(Model::new(
                 Policy::placeholder(HIDDEN, PLACEHOLDER_STD),
                 EXPERIMENTS[0].start,
@@ -147,11 +150,42 @@ impl Model {
         self.table.get().map_or(0.0, |(_, ms)| *ms)
     }
 
+    fn is_on_gpu(&self) -> bool {
+        self.on_gpu.borrow().is_some()
+    }
+
     fn on(&self, gpu: &Gpu) -> GpuPolicy {
         self.on_gpu
             .borrow_mut()
             .get_or_insert_with(|| gpu.load(&self.weights))
             .clone()
+    }
+}
+
+/// The snapshots of a training.
+struct Training {
+    snapshots: Vec<Snapshot>,
+    /// The one that was drawn last, by its place: a reader who drags the temperature stays with it.
+    last: RefCell<Option<(u32, Rc<Model>)>>,
+}
+
+impl Training {
+    fn model(&self, place: u32, experiment: &Experiment) -> Option<Rc<Model>> {
+        let mut last = self.last.borrow_mut();
+        if let Some((drawn, model)) = last.as_ref()
+            && *drawn == place
+        {
+            return Some(Rc::clone(model));
+        }
+        let snapshot = self.snapshots.get(place as usize)?;
+        let model = Rc::new(Model::new(
+            snapshot.forward.clone(),
+            experiment.start,
+            experiment.steps,
+            Some(f64::from(snapshot.log_z)),
+        ));
+        *last = Some((place, Rc::clone(&model)));
+        Some(model)
     }
 }
 
@@ -187,6 +221,17 @@ impl Worker {
                 spawn_local(async move {
                     let outcome = worker.load(&model).await;
                     post(&FromEngine::Model { model, outcome });
+                });
+            }
+            Ok(ToEngine::LoadSnapshots {
+                model,
+                file,
+                sha256,
+            }) => {
+                let worker = self.clone();
+                spawn_local(async move {
+                    let outcome = worker.load_snapshots(&model, &file, &sha256).await;
+                    post(&FromEngine::Snapshots { model, outcome });
                 });
             }
             Ok(ToEngine::Sample(request)) => {
@@ -232,7 +277,7 @@ impl Worker {
         }
         let started = scope::within(GPU_START_LIMIT_MS, async {
             let gpu = Gpu::start().await?;
-            gpu.self_test().await?;
+            gpu.self_test(Inputs::Raw).await?;
             Ok::<Gpu, String>(gpu)
         });
         let status = match started.await {
@@ -282,6 +327,34 @@ impl Worker {
         Ok(())
     }
 
+    async fn load_snapshots(&self, model: &str, file: &str, sha256: &str) -> Result<(), String> {
+        let Some(experiment) = Experiment::named(model) else {
+            return Err(format!("there is no experiment `{model}`"));
+        };
+        if self.0.borrow().trainings.contains_key(experiment.name) {
+            return Ok(());
+        }
+        let url = format!("{}{file}", self.0.borrow().pretrained_url);
+        let bytes = scope::fetch(&url)
+            .await
+            .map_err(|why| format!("{file}: {why}"))?;
+        // What is no snapshots file at all is named as such before its checksum is.
+        let parsed = snapshots::parse(file, &bytes);
+        let checked = parsed.and_then(|snapshots| {
+            weights::check_sha256(file, &bytes, sha256)?;
+            Ok(snapshots)
+        });
+        let training = Training {
+            snapshots: checked.map_err(|error| error.to_string())?,
+            last: RefCell::default(),
+        };
+        self.0
+            .borrow_mut()
+            .trainings
+            .insert(experiment.name, training);
+        Ok(())
+    }
+
     /// Answers until there is no question left.
     async fn study(&self) {
         loop {
@@ -324,7 +397,7 @@ impl Worker {
                 Some(Next::Begin(request)) => {
                     let (demo, id) = (request.demo, request.id);
                     Plan::of(request)
-                        .map(|plan| self.begin(plan))
+                        .and_then(|plan| self.begin(plan))
                         .map_err(|why| FromEngine::Failed { demo, id, why })
                 }
             };
@@ -353,21 +426,29 @@ impl Worker {
         self.0.borrow_mut().drawing = false;
     }
 
-    fn begin(&self, plan: Plan) -> Job {
+    fn begin(&self, plan: Plan) -> Result<Job, String> {
         let state = self.0.borrow();
-        let model = state.models.get(plan.experiment.name);
+        let name = plan.experiment.name;
+        let model = match plan.request.snapshot {
+            None => state.models.get(name).unwrap_or(&state.placeholder).clone(),
+            Some(place) => state
+                .trainings
+                .get(name)
+                .and_then(|training| training.model(place, plan.experiment))
+                .ok_or_else(|| format!("snapshot {place} of `{name}` is not loaded"))?,
+        };
         let device = match plan.request.device {
             DeviceChoice::Auto | DeviceChoice::WebGpu if state.gpu.is_some() => DeviceUsed::WebGpu,
             DeviceChoice::Cpu => DeviceUsed::Cpu,
             _ => DeviceUsed::CpuTable,
         };
-        Job {
-            model: Rc::clone(model.unwrap_or(&state.placeholder)),
+        Ok(Job {
+            model,
             tally: Tally::new(&plan),
             device,
             sampling_ms: 0.0,
             plan,
-        }
+        })
     }
 
     /// Draws the next chunk of a job. When the GPU fails, the job begins anew on the CPU.
@@ -410,6 +491,13 @@ impl Worker {
         let gpu = gpu.ok_or("the GPU is no longer in use")?;
         let drawn = job.tally.drawn();
         let count = pace.chunk(job.plan.request.count - drawn);
+        let inputs = job.model.weights.inputs();
+        if inputs != Inputs::Raw && !job.model.is_on_gpu() {
+            // Another kernel than the one that was tested at the start.
+            scope::within(GPU_START_LIMIT_MS, gpu.self_test(inputs))
+                .await
+                .ok_or("the GPU did not answer in time")??;
+        }
         let begin = scope::now_ms();
         let policy = job.model.on(&gpu);
         let rollout = job.plan.rollout(drawn);
@@ -472,6 +560,7 @@ impl Job {
         BatchResult {
             demo: self.plan.request.demo,
             id: self.plan.request.id,
+            snapshot: self.plan.request.snapshot,
             device: self.device,
             placeholder: self.model.log_z.is_none(),
             sampled: self.tally.drawn(),

@@ -4,7 +4,8 @@ use super::link::{Engine, EngineState};
 use super::numbers;
 use super::screen::Screen;
 use super::sections::{
-    Bug, Collapse, Colophon, HappyCase, Harder, OffPolicy, SECTIONS, Setup, Temperature,
+    Bug, Collapse, Colophon, HappyCase, Harder, LieDetector, OffPolicy, SECTIONS, Setup,
+    Temperature,
 };
 use crate::message::GpuStatus;
 use leptos::prelude::*;
@@ -69,6 +70,7 @@ fn App() -> impl IntoView {
             <Collapse />
             <OffPolicy />
             <Harder />
+            <LieDetector />
             <Temperature />
             <Colophon />
         </main>

@@ -11,6 +11,7 @@ use super::picture::{
 };
 use super::plot::{Layout, Scene, draw};
 use super::screen::Screen;
+use super::scrub::{Scrub, Scrubber};
 use crate::balance::BackwardLoop;
 use crate::experiment::{DEFAULT_SEED, EXPERIMENTS, Experiment};
 use crate::message::{BatchResult, DeviceChoice, DeviceUsed, GpuStatus, PLACEHOLDER_STD};
@@ -44,6 +45,7 @@ pub fn Demo(index: usize) -> impl IntoView {
     let engine = expect_context::<Engine>();
     let screen = expect_context::<Screen>();
     let slot = engine.open();
+    let scrub = Scrub::new(index, engine);
 
     let temperature = RwSignal::new(1.0);
     let seed = RwSignal::new(DEFAULT_SEED);
@@ -83,6 +85,7 @@ pub fn Demo(index: usize) -> impl IntoView {
             demo: 0,
             id: 0,
             model: experiment.name.into(),
+            snapshot: scrub.and_then(Scrub::snapshot),
             sigma_scale: temperature.get(),
             seed: seed.get(),
             count: count.get(),
@@ -207,13 +210,20 @@ pub fn Demo(index: usize) -> impl IntoView {
             failure: slot.failure.get(),
             device: engine.device.get(),
             has_model: drawn.with(|d| d.as_ref().is_some_and(|d| !d.placeholder)),
+            no_training: scrub.and_then(Scrub::failure),
+            progress: drawn.with(|d| d.as_ref().and_then(|d| progress(scrub, d))),
         })
     });
 
     let told = move |tell: fn(&BatchResult) -> String| {
         move || drawn.with(|d| d.as_ref().map_or_else(String::new, |d| tell(d)))
     };
-    let label = move || drawn.with(|d| describe(experiment, temperature.get(), d.as_deref()));
+    let label = move || {
+        drawn.with(|d| {
+            let progress = d.as_ref().and_then(|d| progress(scrub, d));
+            describe(experiment, temperature.get(), d.as_deref(), progress)
+        })
+    };
     let id = |part: &str| format!("{}-{part}", experiment.name);
     let bug = experiment.backward_loop != BackwardLoop::Correct;
 
@@ -232,6 +242,7 @@ pub fn Demo(index: usize) -> impl IntoView {
             data-device=told(|b| device_name(b.device).into())
             data-batch=told(|b| b.id.to_string())
             data-sampled=told(|b| b.sampled.to_string())
+            data-snapshot=told(|b| b.snapshot.map_or_else(|| "end".into(), |place| place.to_string()))
             data-tv=told(|b| format!("{:.6}", b.total_variation))
             data-histogram=told(|b| fingerprint(&b.histogram))
         >
@@ -267,6 +278,7 @@ pub fn Demo(index: usize) -> impl IntoView {
                         on:change=type_done
                     />
                 </div>
+                {scrub.map(|scrub| view! { <Scrubber scrub drawn /> })}
                 <button type="button" class="resample" on:click=resample>
                     "Resample"
                 </button>
@@ -514,8 +526,18 @@ struct Situation {
     restarted: Option<String>,
     failure: Option<String>,
     device: DeviceChoice,
-    /// Whether the figure shows the trained model.
+    /// Whether the figure shows the trained model, or a snapshot of its training.
     has_model: bool,
+    /// Why the training cannot be shown.
+    no_training: Option<String>,
+    /// How far the training was that the figure shows, if not at its end.
+    progress: Option<String>,
+}
+
+/// How far the training of what a batch was drawn from was; none at its end.
+fn progress(scrub: Option<Scrub>, batch: &BatchResult) -> Option<String> {
+    batch.snapshot?;
+    scrub.map(|scrub| scrub.progress(scrub.iteration(batch)))
 }
 
 fn status(now: &Situation) -> (Tone, String) {
@@ -563,7 +585,15 @@ fn status(now: &Situation) -> (Tone, String) {
     if let Some(why) = &now.restarted {
         return (Tone::Problem, why.clone());
     }
-    let model = format!("The trained model {} is running.", now.experiment.name);
+    if let Some(why) = &now.no_training {
+        let stays = "The training cannot be shown; the trained model goes on.";
+        return (Tone::Problem, format!("{} {stays}", sentence(why)));
+    }
+    let name = now.experiment.name;
+    let model = match &now.progress {
+        None => format!("The trained model {name} is running."),
+        Some(progress) => format!("{name} is running as it was after {progress} iterations."),
+    };
     match &now.engine {
         EngineState::Settled(GpuStatus::Unavailable { why })
             if matches!(now.device, DeviceChoice::Auto | DeviceChoice::WebGpu) =>
@@ -580,7 +610,12 @@ fn sentence(words: &str) -> String {
 }
 
 /// The figure in words, for those who do not see it.
-fn describe(experiment: &Experiment, temperature: f64, batch: Option<&BatchResult>) -> String {
+fn describe(
+    experiment: &Experiment,
+    temperature: f64,
+    batch: Option<&BatchResult>,
+    progress: Option<String>,
+) -> String {
     let list = |values: &[f64], tell: &dyn Fn(f64) -> String| {
         let words: Vec<String> = values.iter().map(|&v| tell(v)).collect();
         words.join(", ")
@@ -599,10 +634,10 @@ fn describe(experiment: &Experiment, temperature: f64, batch: Option<&BatchResul
         None => format!("The sampler is the placeholder policy, std {PLACEHOLDER_STD} a step."),
         Some(batch) => format!(
             "The sampler is {}, at temperature {}: total variation to the target {}; mass per mode {} (target {}); log Z learned {}, true {}; {} samples, of which per mode {}.",
-            if batch.placeholder {
-                "the placeholder policy"
-            } else {
-                "the trained model"
+            match progress {
+                _ if batch.placeholder => "the placeholder policy".to_owned(),
+                None => "the trained model".to_owned(),
+                Some(progress) => format!("the model after {progress} iterations of training"),
             },
             fixed(temperature, 2),
             fixed(batch.total_variation, 3),

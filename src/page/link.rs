@@ -1,6 +1,7 @@
 //! The page's end of the engine: owns the worker, speaks its messages, starts it again when it
 //! dies, and shows all of it as signals.
 
+use super::numbers;
 use super::schedule::Schedule;
 use crate::experiment::EXPERIMENTS;
 use crate::message::{
@@ -80,6 +81,8 @@ pub struct Engine {
     pub state: RwSignal<EngineState>,
     /// What became of each experiment's weights, in the order of the table.
     pub models: [RwSignal<ModelState>; EXPERIMENTS.len()],
+    /// What became of the snapshots of each experiment's training; none while nobody asked.
+    pub trainings: [RwSignal<Option<ModelState>>; EXPERIMENTS.len()],
     /// The reader's choice, one for the page.
     pub device: RwSignal<DeviceChoice>,
     /// What the reader should know of an engine that had to be started again.
@@ -106,12 +109,38 @@ impl Engine {
             models: EXPERIMENTS
                 .each_ref()
                 .map(|_| RwSignal::new(ModelState::Loading)),
+            trainings: EXPERIMENTS.each_ref().map(|_| RwSignal::new(None)),
             device: RwSignal::new(DeviceChoice::Auto),
             restarted: RwSignal::new(None),
         };
         engine.spawn();
         set_interval(move || engine.tick(), TICK);
         engine
+    }
+
+    /// Asks for the snapshots of an experiment's training, given by its place in the table, unless
+    /// they were asked for before.
+    pub fn load_snapshots(self, index: usize) {
+        let training = self.trainings[index];
+        if training.get_untracked().is_some() {
+            return;
+        }
+        training.set(Some(ModelState::Loading));
+        // What is asked before the worker listens is sent when it does.
+        if self.link.with_value(|link| link.is_ready) {
+            self.send_load_snapshots(index);
+        }
+    }
+
+    fn send_load_snapshots(self, index: usize) {
+        let name = EXPERIMENTS[index].name;
+        if let Some(snapshots) = numbers::model(name).and_then(|model| model.snapshots.as_ref()) {
+            self.send(&ToEngine::LoadSnapshots {
+                model: name.to_owned(),
+                file: snapshots.file.clone(),
+                sha256: snapshots.sha256.clone(),
+            });
+        }
     }
 
     /// A line to the engine for one figure.
@@ -271,6 +300,9 @@ impl Engine {
         for model in self.models {
             model.set(ModelState::Loading);
         }
+        for training in self.trainings {
+            training.update(|state| *state = state.as_ref().map(|_| ModelState::Loading));
+        }
         self.state.set(EngineState::Starting);
         self.spawn();
     }
@@ -308,10 +340,13 @@ impl Engine {
             Ok(FromEngine::Model { model, outcome }) => {
                 let place = EXPERIMENTS.iter().position(|e| e.name == model);
                 if let Some(index) = place {
-                    self.models[index].set(match outcome {
-                        Ok(()) => ModelState::Loaded,
-                        Err(why) => ModelState::Failed(why),
-                    });
+                    self.models[index].set(settled(outcome));
+                }
+            }
+            Ok(FromEngine::Snapshots { model, outcome }) => {
+                let place = EXPERIMENTS.iter().position(|e| e.name == model);
+                if let Some(index) = place {
+                    self.trainings[index].set(Some(settled(outcome)));
                 }
             }
             Ok(FromEngine::Batch(batch)) => {
@@ -347,6 +382,11 @@ impl Engine {
             let model = experiment.name.to_owned();
             self.send(&ToEngine::Load { model });
         }
+        for (index, training) in self.trainings.iter().enumerate() {
+            if training.get_untracked().is_some() {
+                self.send_load_snapshots(index);
+            }
+        }
         self.state.set(EngineState::Ready);
         let asked = self.link.try_update_value(|link| {
             link.is_ready = true;
@@ -372,6 +412,13 @@ impl Engine {
             self.send_sample(index, next);
             show(slot);
         }
+    }
+}
+
+fn settled(outcome: Result<(), String>) -> ModelState {
+    match outcome {
+        Ok(()) => ModelState::Loaded,
+        Err(why) => ModelState::Failed(why),
     }
 }
 

@@ -6,6 +6,7 @@ pub mod format;
 pub mod numbers;
 pub mod palette;
 pub mod picture;
+pub mod record;
 pub mod schedule;
 
 #[cfg(target_arch = "wasm32")]
@@ -17,11 +18,17 @@ mod demo;
 #[cfg(target_arch = "wasm32")]
 mod flow_panel;
 #[cfg(target_arch = "wasm32")]
+mod history;
+#[cfg(target_arch = "wasm32")]
 mod link;
 #[cfg(target_arch = "wasm32")]
 mod plot;
 #[cfg(target_arch = "wasm32")]
+mod predict;
+#[cfg(target_arch = "wasm32")]
 mod screen;
+#[cfg(target_arch = "wasm32")]
+mod scrub;
 #[cfg(target_arch = "wasm32")]
 mod sections;
 #[cfg(target_arch = "wasm32")]

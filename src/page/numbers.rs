@@ -1,9 +1,10 @@
 //! The numbers in the text. They come from the manifest of the bundled models, read at compile
 //! time, so that retraining never makes a sentence false.
 
-use super::format::{UNKNOWN, enumeration, fixed, percent, place};
+use super::format::{UNKNOWN, enumeration, fixed, percent, place, spelled, thousands};
+use super::record;
 use crate::experiment::Experiment;
-use crate::weights::manifest::{self, Manifest, ModelEntry};
+use crate::weights::manifest::{self, CurvePoint, Manifest, ModelEntry};
 use std::sync::LazyLock;
 
 const FILE: &str = "pretrained/manifest.json";
@@ -70,6 +71,42 @@ pub fn log_z_gap(name: &str) -> String {
 /// Mean training loss at the end, in nats².
 pub fn loss(name: &str) -> String {
     tell(name, |m| fixed(m.final_loss, 3))
+}
+
+/// e^(log Z): the area that the model believes in, in modes of area one.
+pub fn modes_believed(name: &str) -> String {
+    tell(name, |m| fixed(record::modes_believed(m.log_z), 2))
+}
+
+/// How many runs of other seeds collapsed, in words.
+pub fn collapsed(name: &str) -> String {
+    tell(name, record::collapsed)
+}
+
+/// How many runs fell to the left and how many to the right, in words.
+pub fn fallen(name: &str) -> (String, String) {
+    let side = |side: usize| tell(name, |m| spelled(record::fates(m)[side]));
+    (side(1), side(2))
+}
+
+/// Seeds that were run.
+pub fn seeds(name: &str) -> String {
+    tell(name, |m| spelled(m.ensemble.len()))
+}
+
+/// The number of iterations after which the total variation moved no more, and the losses then
+/// and at the end.
+pub fn settled(name: &str) -> (String, String, String) {
+    let point = |what: fn(&CurvePoint) -> String| {
+        tell(name, |m| {
+            record::settled(m).map_or_else(|| UNKNOWN.into(), what)
+        })
+    };
+    (
+        point(|p| thousands(p.iteration as u64)),
+        point(|p| record::loss(p.loss)),
+        tell(name, |m| record::loss(m.final_loss)),
+    )
 }
 
 /// Mass per mode of the model, from left to right.

@@ -6,9 +6,11 @@ use super::demo::{Demo, Math, model_colour};
 use super::flow_panel::FlowPanel;
 use super::format::{enumeration, fixed, place, spelled, thousands};
 use super::formulas as tex;
+use super::history::{History, Seeds};
 use super::numbers;
 use super::picture::{PATHS, Picture, chance, target_curve, total_variation};
 use super::plot::{Layout, Scene, draw};
+use super::predict::Predict;
 use super::screen::Screen;
 use super::temperature::TemperatureFigure;
 use super::trace_panel::TracePanel;
@@ -19,13 +21,14 @@ use leptos::html;
 use leptos::prelude::*;
 
 /// The sections' ids and titles, in order.
-pub const SECTIONS: [(&str, &str); 8] = [
+pub const SECTIONS: [(&str, &str); 9] = [
     ("setup", "The setup"),
     ("happy-case", "A happy case"),
     ("pedagogical-bug", "The pedagogical bug"),
     ("mode-collapse", "Mode collapse"),
     ("off-policy", "Off-policy exploration"),
     ("harder-case", "A harder case"),
+    ("lie-detector", "log Z as the lie detector"),
     ("temperature", "On temperature"),
     ("colophon", "Colophon"),
 ];
@@ -294,6 +297,37 @@ pub fn Bug() -> impl IntoView {
                 "This model is trained like the last one, except for that index. The forced step is now
                 scored as if the backward walk could have landed anywhere and happened to hit S₀."
             </p>
+            <Predict
+                name="bug"
+                question="One index is wrong. What will it do to training?".into()
+                answers=[
+                    (
+                        "The loss stays high: one sees that something is wrong",
+                        format!(
+                            "It does not. The loss goes down to {}, below the correct model's {}, and nothing in it objects.",
+                            numbers::loss(name(BUGGY)),
+                            numbers::loss(name(EASY)),
+                        ),
+                    ),
+                    (
+                        "The loss falls, and the samples are nearly right",
+                        format!(
+                            "The loss does fall. But total variation comes out at {}, where the correct model has {}.",
+                            numbers::total_variation(name(BUGGY)),
+                            numbers::total_variation(name(EASY)),
+                        ),
+                    ),
+                    (
+                        "The loss falls even lower, and the samples are wrong",
+                        format!(
+                            "So it is: the loss is {}, the correct model's is {}, and total variation is {}.",
+                            numbers::loss(name(BUGGY)),
+                            numbers::loss(name(EASY)),
+                            numbers::total_variation(name(BUGGY)),
+                        ),
+                    ),
+                ]
+            />
             <Demo index=BUGGY />
             <p>
                 "The samples are wrong, and not by a little: total variation is "
@@ -360,6 +394,33 @@ pub fn Collapse() -> impl IntoView {
                 "Move the two bells apart, to " {place(modes[0].mean)} " and " {place(modes[1].mean)}
                 ". Everything else is as in the happy case, and the code has no bug."
             </p>
+            <Predict
+                name="collapse"
+                question="Where will the walks end, after training?".into()
+                answers=[
+                    (
+                        "Half at each bell, as before",
+                        format!(
+                            "Not this time: the masses of the two modes are {}.",
+                            numbers::masses(name(ON_POLICY)),
+                        ),
+                    ),
+                    (
+                        "Nearly all at one bell",
+                        format!(
+                            "So it is: the masses of the two modes are {}.",
+                            numbers::masses(name(ON_POLICY)),
+                        ),
+                    ),
+                    (
+                        "Spread out between the two",
+                        format!(
+                            "There the reward is close to nothing, and training sees that. The masses of the two modes are {}.",
+                            numbers::masses(name(ON_POLICY)),
+                        ),
+                    ),
+                ]
+            />
             <Demo index=ON_POLICY />
             <p>
                 "One mode has everything: the model's masses are " {numbers::masses(name(ON_POLICY))}
@@ -403,8 +464,15 @@ pub fn Collapse() -> impl IntoView {
                 runs: of two that were trained on the right loss, the one with the smaller "
                 <Math formula=tex::LOG_Z /> " is further from balance, and may have missed a mode."
             </p>
+            <p>
+                "And it is no accident of one seed. Trained with " {numbers::seeds(name(ON_POLICY))}
+                " seeds, " {numbers::collapsed(name(ON_POLICY))} " collapsed: "
+                {numbers::fallen(name(ON_POLICY)).0} " onto the left bell and "
+                {numbers::fallen(name(ON_POLICY)).1} " onto the right."
+            </p>
             <Try>
-                "Drag the temperature up to 3, so that every step is three times as noisy, and watch the
+                "Press Play next to the slider of the training, and watch which bell the first walks find.
+                How long does the other one live? Then drag the temperature up to 3, so that every step is three times as noisy, and watch the
                 missing mode in the table of masses. Whatever arrives there arrives by accident: nothing
                 that the model learned leads to it."
             </Try>
@@ -438,7 +506,9 @@ pub fn OffPolicy() -> impl IntoView {
                 "Both modes are there, with " {numbers::masses(name(OFF_POLICY))}
                 " of the mass, and total variation is " {numbers::total_variation(name(OFF_POLICY))}
                 ". The wide early walks stumbled on both bells before the policy had made up its mind, and by
-                the time they grew narrow it had learned to serve both."
+                the time they grew narrow it had learned to serve both. It is no guarantee: of "
+                {numbers::seeds(name(OFF_POLICY))} " seeds, " {numbers::collapsed(name(OFF_POLICY))}
+                " lost a mode all the same."
             </p>
             <p>
                 "Not all is well: " <Math formula=tex::LOG_Z /> " is " {numbers::log_z(name(OFF_POLICY))}
@@ -448,7 +518,8 @@ pub fn OffPolicy() -> impl IntoView {
             </p>
             <FlowPanel />
             <Try>
-                "Lower the temperature slowly from 1 to 0.05 and watch the walks. The same random numbers are
+                "Press Play next to the slider of the training: both modes live, while the noise runs out.
+                Then lower the temperature slowly from 1 to 0.05 and watch the walks. The same random numbers are
                 used at every temperature, so each walk keeps its identity. At which step do they decide
                 which way to go, and how much noise does it take to decide?"
             </Try>
@@ -505,14 +576,89 @@ pub fn Harder() -> impl IntoView {
 }
 
 #[component]
-pub fn Temperature() -> impl IntoView {
+pub fn LieDetector() -> impl IntoView {
+    let (iterations, loss_then, loss_now) = numbers::settled(name(ON_POLICY));
     view! {
         <Section number=6>
+            <p>
+                "The loss is the number that training prints, and one is tempted to read it as a mark. Here
+                are the five runs of this page in the order of their final losses."
+            </p>
+            <History />
+            <p>
+                "The two lowest losses belong to the two models that are wrong, the collapsed one and the
+                buggy one, and these have the largest total variation of all. The highest losses belong to
+                the two that were trained on noisy walks, and both of them serve every mode. Between tasks,
+                and between ways of drawing the walks, losses cannot be compared."
+            </p>
+            <p>
+                "Nor does a loss that goes on falling mean that anything goes on improving. Follow the
+                collapsed model: after " {iterations} " iterations its total variation stood where it stands
+                now, and the loss still fell from " {loss_then} " to " {loss_now} "."
+            </p>
+            <p>
+                <Math formula=tex::LOG_Z />
+                " is the better witness. Every bell has area one, so the learned area, "
+                <Math formula=tex::EXP_LOG_Z />
+                ", is the number of modes that the model believes in. The collapsed model believes in "
+                {numbers::modes_believed(name(ON_POLICY))} " of them, and is right about the half of the world
+                that it knows. The buggy one believes in " {numbers::modes_believed(name(BUGGY))}
+                ", less than one mode, which no sampler of this target can be right about. A low count is a
+                reason to look, and not yet a verdict: the off-policy model counts "
+                {numbers::modes_believed(name(OFF_POLICY))} " and the one with four modes "
+                {numbers::modes_believed(name(FOUR))} ", and they have them all."
+            </p>
+            <h3>"Seeds, not anecdotes"</h3>
+            <p>
+                "One run is an anecdote. Each recipe was therefore trained with "
+                {numbers::seeds(name(EASY))} " seeds. A run counts as collapsed here if some mode holds less
+                than a tenth of its share."
+            </p>
+            <Seeds />
+            <p>
+                "On-policy, " {numbers::collapsed(name(ON_POLICY))} " collapsed; which bell is kept is
+                chance. Off-policy it was " {numbers::collapsed(name(OFF_POLICY))}
+                ", and a few of the others serve their modes unevenly."
+            </p>
+            <Try>
+                "Choose the collapsed run above and move the pointer, or the arrow keys, from left to right.
+                Where would you have stopped, going by the loss? Going by the area?"
+            </Try>
+            <Learned>
+                "The loss tells how well a model agrees with itself. The area it has learned can be held
+                against something: a known truth, or another run."
+            </Learned>
+        </Section>
+    }
+}
+
+#[component]
+pub fn Temperature() -> impl IntoView {
+    view! {
+        <Section number=7>
             <p>
                 "The slider multiplies the standard deviation of every step by "
                 <Math formula=tex::TEMPERATURE /> ","
             </p>
             <Formula parts=[tex::SCALED] />
+            <Predict
+                name="temperature"
+                question="Turn it down until nearly no noise is left. Where do the walks of the happy case, with its two modes, end?".into()
+                answers=[
+                    (
+                        "At the two modes, more sharply than before",
+                        "A walk without noise cannot choose between two places: all of them end at one point, the same for every seed.".into(),
+                    ),
+                    (
+                        "At the top of the highest peak",
+                        "That is what tempering the target would give. Here all walks end at one point, and nothing puts it on a peak.".into(),
+                    ),
+                    (
+                        "All at one point, wherever that is",
+                        "So it is: without noise every walk makes the same steps, and nothing puts their end on a mode.".into(),
+                    ),
+                ]
+            />
             <p>
                 "and leaves the means alone. The name suggests more than that. Where else one speaks of
                 temperature, the target itself is raised to a power,"
@@ -577,7 +723,7 @@ pub fn Colophon() -> impl IntoView {
         })
         .collect_view();
     view! {
-        <Section number=7>
+        <Section number=8>
             <p>
                 "This page is a folder of static files. It is written in Rust and compiled to WebAssembly: the
                 text and the plots are one small file, the engine that draws the walks is another and runs

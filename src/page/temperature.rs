@@ -43,6 +43,7 @@ fn ask(
                 demo: 0,
                 id: 0,
                 model: experiment.name.into(),
+                snapshot: None,
                 sigma_scale: temperature,
                 seed: DEFAULT_SEED,
                 count: 16,

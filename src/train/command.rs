@@ -2,9 +2,10 @@
 
 use super::output::{OutputError, Staging};
 use super::report::{self, Scored};
-use super::{TrainError, Trained, figure, onnx, train, train_with_burn};
+use super::{TrainError, Trained, ablation, figure, onnx, train, train_with_burn};
 use crate::experiment::{self, DEFAULT_SEED, Experiment};
 use crate::trainer::Progress;
+use crate::weights::ablation::{self as table, Ablation};
 use crate::weights::manifest::{self, Manifest, ModelEntry, Recipe};
 use crate::weights::{self, WeightsError};
 use burn::tensor::Device;
@@ -35,6 +36,10 @@ struct Args {
     /// Train for this many iterations instead of the recipe's
     #[arg(long, value_name = "N")]
     iterations: Option<usize>,
+    /// Measure what each option of this model's recipe is worth: train it with one option changed
+    /// at a time and write NAME.ablation.json, but no model. Give it --seeds too
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["only", "trainer", "device", "format"])]
+    ablate: Option<String>,
     /// The folder to write to
     #[arg(long, value_name = "DIR", default_value = "pretrained")]
     out: PathBuf,
@@ -90,6 +95,8 @@ enum Format {
 enum CommandError {
     #[error("no model is called `{name}`; there are {}", names())]
     UnknownModel { name: String },
+    #[error("{name} has no options to change; there are {}", names_with_options())]
+    NoOptions { name: String },
     #[error("--{argument} is 0; give 1 or more")]
     Zero { argument: &'static str },
     #[error("--seed {seed} leaves no room for {seeds} seeds below 2^64; give a smaller one")]
@@ -98,6 +105,11 @@ enum CommandError {
         "--trainer fused runs on the CPU: leave out --device wgpu, or give --trainer burn with it"
     )]
     FusedOnGpu,
+    #[error(
+        "burn trains the classic recipes only, and {name} has options: name the classic models \
+         with --only, or leave out --trainer burn and --device wgpu"
+    )]
+    BurnIsClassic { name: &'static str },
     #[error("there is no GPU for --device wgpu ({why}); train with --device cpu")]
     NoGpu { why: String },
     #[error(
@@ -145,6 +157,12 @@ fn names() -> String {
     names.join(", ")
 }
 
+fn names_with_options() -> String {
+    let with_options = experiment::all().filter(|e| !e.options.is_classic());
+    let names: Vec<&str> = with_options.map(|e| e.name).collect();
+    names.join(", ")
+}
+
 /// Runs the program on the process's arguments. An error is one line on stderr; the status is 2
 /// for bad input and files that cannot be written, 1 for a training that fails, and 130 after
 /// Ctrl-C. Nothing in the target folder is changed unless the status is 0.
@@ -164,7 +182,15 @@ fn run(args: &Args) -> Result<(), CommandError> {
         return Ok(());
     }
     let experiments = chosen(args)?;
+    if let Some(name) = &args.ablate {
+        return ablate(args, name, &experiments);
+    }
     let runner = runner(args)?;
+    if let Runner::Burn(_) = runner
+        && let Some(e) = experiments.iter().find(|e| !e.options.is_classic())
+    {
+        return Err(CommandError::BurnIsClassic { name: e.name });
+    }
     let mut staging = Staging::open(&args.out)?;
     // Only a part is trained: the rest of the manifest has to be known, and had better be sound
     // before minutes are spent.
@@ -173,9 +199,7 @@ fn run(args: &Args) -> Result<(), CommandError> {
         false => existing_manifest(&args.out)?,
     };
 
-    let interrupted: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
-    ctrlc::set_handler(|| interrupted.store(true, Ordering::Relaxed))?;
-
+    let interrupted = interrupted()?;
     let runs = train_all(args, &experiments, &runner, interrupted)?;
     let mut entries = Vec::new();
     for (experiment, scored) in experiments.iter().zip(runs) {
@@ -194,9 +218,37 @@ fn run(args: &Args) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// The experiments to train, in the order of the table.
+/// A flag that Ctrl-C raises.
+fn interrupted() -> Result<&'static AtomicBool, CommandError> {
+    let interrupted: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
+    ctrlc::set_handler(|| interrupted.store(true, Ordering::Relaxed))?;
+    Ok(interrupted)
+}
+
+/// Trains the recipe called `name` with one option changed at a time, and writes the table.
+fn ablate(args: &Args, name: &str, variants: &[Experiment]) -> Result<(), CommandError> {
+    let mut staging = Staging::open(&args.out)?;
+    let interrupted = interrupted()?;
+    let runs = train_all(args, variants, &Runner::Fused, interrupted)?;
+    let rows = variants.iter().zip(&runs);
+    let ablation = Ablation {
+        experiment: name.to_owned(),
+        seeds: (0..args.seeds).map(|i| args.seed + i).collect(),
+        rows: rows.map(|(e, runs)| ablation::row(e.name, runs)).collect(),
+    };
+    let text = table::to_json(&ablation).map_err(artifact("table", name))?;
+    staging.write(format!("{name}.ablation.json"), text.as_bytes())?;
+    if interrupted.load(Ordering::Relaxed) {
+        return Err(CommandError::Interrupted);
+    }
+    staging.commit()?;
+    print!("{}", ablation::text(&ablation));
+    Ok(())
+}
+
+/// The experiments to train, in the order of the table: with --ablate, the rows of its table.
 fn chosen(args: &Args) -> Result<Vec<Experiment>, CommandError> {
-    for name in &args.only {
+    for name in args.only.iter().chain(&args.ablate) {
         if Experiment::named(name).is_none() {
             return Err(CommandError::UnknownModel { name: name.clone() });
         }
@@ -215,13 +267,21 @@ fn chosen(args: &Args) -> Result<Vec<Experiment>, CommandError> {
             seeds: args.seeds,
         });
     }
-    let only: BTreeSet<&str> = args.only.iter().map(String::as_str).collect();
-    let wanted = |e: &&Experiment| only.is_empty() || only.contains(e.name);
-    let experiments = experiment::all().filter(wanted);
     let iterations = |e: &Experiment| Experiment {
         iterations: args.iterations.unwrap_or(e.iterations),
         ..*e
     };
+    if let Some(name) = &args.ablate {
+        let base = Experiment::named(name).map(iterations);
+        let variants = base.as_ref().map(ablation::variants).unwrap_or_default();
+        return match variants.is_empty() {
+            true => Err(CommandError::NoOptions { name: name.clone() }),
+            false => Ok(variants),
+        };
+    }
+    let only: BTreeSet<&str> = args.only.iter().map(String::as_str).collect();
+    let wanted = |e: &&Experiment| only.is_empty() || only.contains(e.name);
+    let experiments = experiment::all().filter(wanted);
     Ok(experiments.map(iterations).collect())
 }
 
@@ -286,7 +346,12 @@ fn train_all(
                     let bar = bars.add(progress_bar(experiment, seed));
                     let stop =
                         || interrupted.load(Ordering::Relaxed) || failed.load(Ordering::Relaxed);
-                    let outcome = train_one(experiment, seed, runner, &bar, stop);
+                    // Only the first seed's model is written, with its history.
+                    let keep = match seed == args.seed {
+                        true => report::moments(experiment.iterations),
+                        false => Vec::new(),
+                    };
+                    let outcome = train_one(experiment, seed, runner, &keep, &bar, stop);
                     bars.remove(&bar);
                     if outcome.is_err() {
                         failed.store(true, Ordering::Relaxed);
@@ -335,6 +400,7 @@ fn train_one(
     experiment: &Experiment,
     seed: u64,
     runner: &Runner,
+    keep: &[usize],
     bar: &ProgressBar,
     stop: impl Fn() -> bool,
 ) -> Result<Trained, TrainError> {
@@ -355,8 +421,8 @@ fn train_one(
     };
     let recipe = Recipe::of(experiment);
     match runner {
-        Runner::Fused => train(&recipe, seed, watch),
-        Runner::Burn(device) => train_with_burn(&recipe, seed, device, watch),
+        Runner::Fused => train(&recipe, seed, keep, watch),
+        Runner::Burn(device) => train_with_burn(&recipe, seed, device, keep, watch),
     }
 }
 
@@ -385,7 +451,9 @@ fn stage(
     };
     let model = scored.model().map_err(artifact("recipe", name))?;
     let bytes = weights::serialize(&model);
-    let entry = scored.entry(&bytes, ensemble);
+    let (snapshots, snapshots_entry) = scored.snapshots_file();
+    staging.write(&snapshots_entry.file, &snapshots)?;
+    let entry = scored.entry(&bytes, snapshots_entry, ensemble);
     let picture = figure::svg(scored, &entry.curve, experiment.plot_range())
         .map_err(artifact("figure", name))?;
     staging.write(&entry.file, &bytes)?;

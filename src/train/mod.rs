@@ -4,6 +4,7 @@
 //! [`train`] and [`train_with_burn`] are the library's entries; [`command`] is the
 //! `train_distill` program around them.
 
+mod ablation;
 pub mod command;
 mod figure;
 pub mod net;
@@ -35,6 +36,19 @@ pub struct Trained {
     pub log_z: f32,
     /// Every iteration, in order.
     pub history: Vec<Progress>,
+    /// What was kept on the way, in order.
+    pub moments: Vec<Moment>,
+}
+
+/// A run as it was at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moment {
+    /// Finished iterations.
+    pub iteration: usize,
+    /// The forward policy.
+    pub forward: Policy<f32>,
+    /// The learned log Z, in nats.
+    pub log_z: f32,
 }
 
 /// Why a run gave no model.
@@ -54,42 +68,59 @@ pub enum TrainError {
         loss: f32,
         log_z: f32,
     },
+    /// burn's trainer, the oracle of the classic recipe, knows no other.
+    #[error(
+        "burn trains the classic recipe only, and this one has options; leave out --trainer burn \
+         and --device wgpu"
+    )]
+    HasOptions,
     /// The device failed.
     #[error(transparent)]
     Device(#[from] ReadError),
 }
 
 /// Trains the policies of `recipe` from `seed` with the fused step, on one thread. `on_progress`
-/// hears of every iteration and can end the run. The same recipe and seed on the same machine give
-/// the same weights, bit for bit.
+/// hears of every iteration and can end the run. After each number of iterations in `keep`, which
+/// rise from 0 or later, the forward policy is kept. The same recipe and seed on the same machine
+/// give the same weights, bit for bit, whatever is kept.
 ///
 /// # Errors
 /// When the loss or a weight is not finite, or `on_progress` breaks.
 pub fn train(
     recipe: &Recipe,
     seed: u64,
+    keep: &[usize],
     on_progress: impl FnMut(&Progress) -> ControlFlow<()>,
 ) -> Result<Trained, TrainError> {
     let mut trainer = Trainer::new(recipe, seed);
-    let history = run(recipe, on_progress, || Ok(trainer.step()))?;
+    let untrained = trainer.forward();
+    let record = run(recipe, keep, untrained, on_progress, |is_kept| {
+        let progress = trainer.step();
+        Ok((progress, is_kept.then(|| trainer.forward())))
+    })?;
     finish(
         trainer.forward(),
         trainer.backward(),
         trainer.log_z(),
-        history,
+        record,
     )
 }
 
-/// The same with burn on `device`: slower, and written so that it can be seen to be right.
+/// The same with burn on `device`, for recipes without options: slower, and written so that it can
+/// be seen to be right.
 ///
 /// # Errors
-/// As [`train`], and when the device fails.
+/// As [`train`], when the recipe has options, and when the device fails.
 pub fn train_with_burn(
     recipe: &Recipe,
     seed: u64,
     device: &Device,
+    keep: &[usize],
     on_progress: impl FnMut(&Progress) -> ControlFlow<()>,
 ) -> Result<Trained, TrainError> {
+    if !recipe.options.is_classic() {
+        return Err(TrainError::HasOptions);
+    }
     let device = device.clone().autodiff();
     let target = Mixture::new(recipe.modes.clone());
     let policy = |stream| Policy::init(recipe.hidden, &mut ThreefryRng::new(seed, stream));
@@ -109,7 +140,7 @@ pub fn train_with_burn(
 
     let noise = noise_seed(seed, stream::NOISE);
     let mut iteration = 0;
-    let step = || {
+    let step = |is_kept: bool| {
         let rollout = Rollout {
             start: recipe.start,
             steps: recipe.steps,
@@ -123,48 +154,66 @@ pub fn train_with_burn(
         let gradients = GradientsParams::from_grads(loss.backward(), &sampler);
         sampler = adam.step(rates.clone(), sampler.clone(), gradients);
         iteration += 1;
-        Ok(Progress {
+        let progress = Progress {
             iteration,
             loss: net::values(loss.inner())?[0],
             log_z: net::values(sampler.log_z.val().inner())?[0],
-        })
+        };
+        let kept = is_kept.then(|| sampler.forward.to_policy()).transpose()?;
+        Ok((progress, kept))
     };
-    let history = run(recipe, on_progress, step)?;
+    let record = run(recipe, keep, forward.clone(), on_progress, step)?;
     finish(
         sampler.forward.to_policy()?,
         sampler.backward.to_policy()?,
         net::values(sampler.log_z.val().inner())?[0],
-        history,
+        record,
     )
 }
 
-/// Runs the recipe's iterations, as long as they stay finite and nobody says stop.
+type Record = (Vec<Progress>, Vec<Moment>);
+
+/// Runs the recipe's iterations, as long as they stay finite and nobody says stop. `step` gives the
+/// forward policy after the iteration when it is asked to.
 fn run(
     recipe: &Recipe,
+    keep: &[usize],
+    untrained: Policy<f32>,
     mut on_progress: impl FnMut(&Progress) -> ControlFlow<()>,
-    mut step: impl FnMut() -> Result<Progress, TrainError>,
-) -> Result<Vec<Progress>, TrainError> {
+    mut step: impl FnMut(bool) -> Result<(Progress, Option<Policy<f32>>), TrainError>,
+) -> Result<Record, TrainError> {
     let mut history = Vec::with_capacity(recipe.iterations);
-    for _ in 0..recipe.iterations {
-        let progress = step()?;
+    let mut moments = Vec::with_capacity(keep.len());
+    if keep.first() == Some(&0) {
+        moments.push(Moment {
+            iteration: 0,
+            forward: untrained,
+            log_z: 0.0,
+        });
+    }
+    for iteration in 1..=recipe.iterations {
+        let (progress, kept) = step(keep.binary_search(&iteration).is_ok())?;
         if !progress.loss.is_finite() || !progress.log_z.is_finite() {
             return Err(diverged(&progress));
         }
         history.push(progress);
+        moments.extend(kept.map(|forward| Moment {
+            iteration,
+            forward,
+            log_z: progress.log_z,
+        }));
         if on_progress(&progress).is_break() {
-            return Err(TrainError::Stopped {
-                iteration: progress.iteration,
-            });
+            return Err(TrainError::Stopped { iteration });
         }
     }
-    Ok(history)
+    Ok((history, moments))
 }
 
 fn finish(
     forward: Policy<f32>,
     backward: Policy<f32>,
     log_z: f32,
-    history: Vec<Progress>,
+    (history, moments): Record,
 ) -> Result<Trained, TrainError> {
     // The last update has no loss after it that would show a NaN.
     let weights = [&forward, &backward].map(Policy::parameters);
@@ -175,6 +224,7 @@ fn finish(
             backward,
             log_z,
             history,
+            moments,
         }),
     }
 }
@@ -202,11 +252,13 @@ mod tests {
     }
 
     fn fused(recipe: &Recipe) -> Outcome {
-        train(recipe, 3, |_| ControlFlow::Continue(()))
+        train(recipe, 3, &[], |_| ControlFlow::Continue(()))
     }
 
     fn burn(recipe: &Recipe) -> Outcome {
-        train_with_burn(recipe, 3, &Device::flex(), |_| ControlFlow::Continue(()))
+        train_with_burn(recipe, 3, &Device::flex(), &[], |_| {
+            ControlFlow::Continue(())
+        })
     }
 
     const TRAINERS: [fn(&Recipe) -> Outcome; 2] = [fused, burn];
@@ -265,6 +317,36 @@ mod tests {
         }
     }
 
+    /// A moment is what a shorter run of the same recipe ends with, and keeping it changes nothing.
+    #[test]
+    fn moments_are_the_run_as_it_was() {
+        let go_on = |_: &Progress| ControlFlow::Continue(());
+        let recipe = recipe(5);
+        let keep = [0, 2, 5];
+        let kept = [
+            train(&recipe, 3, &keep, go_on).unwrap(),
+            train_with_burn(&recipe, 3, &Device::flex(), &keep, go_on).unwrap(),
+        ];
+        for (run, kept) in TRAINERS.iter().zip(kept) {
+            let plain = run(&recipe).unwrap();
+            assert_eq!(weights(&kept), weights(&plain));
+            assert_eq!(kept.history, plain.history);
+            let iterations: Vec<usize> = kept.moments.iter().map(|m| m.iteration).collect();
+            assert_eq!(iterations, keep);
+            let untrained =
+                Policy::<f32>::init(recipe.hidden, &mut ThreefryRng::new(3, stream::FORWARD));
+            assert_eq!(
+                (&kept.moments[0].forward, kept.moments[0].log_z),
+                (&untrained, 0.0)
+            );
+            let shorter = run(&self::recipe(2)).unwrap();
+            assert_eq!(kept.moments[1].forward, shorter.forward);
+            assert_eq!(kept.moments[1].log_z, shorter.log_z);
+            assert_eq!(kept.moments[2].forward, plain.forward);
+            assert_eq!(kept.moments[2].log_z, plain.log_z);
+        }
+    }
+
     #[test]
     fn the_loss_falls() {
         let history = fused(&recipe(300)).unwrap().history;
@@ -273,8 +355,16 @@ mod tests {
     }
 
     #[test]
+    fn burn_refuses_a_recipe_with_options() {
+        let mut recipe = recipe(1);
+        recipe.options.backward_mean = crate::balance::BackwardMean::Bridge;
+        assert_eq!(burn(&recipe), Err(TrainError::HasOptions));
+        assert!(fused(&recipe).is_ok());
+    }
+
+    #[test]
     fn the_callback_can_end_a_run() {
-        let ended = train(&recipe(100), 3, |progress| match progress.iteration {
+        let ended = train(&recipe(100), 3, &[], |progress| match progress.iteration {
             7 => ControlFlow::Break(()),
             _ => ControlFlow::Continue(()),
         });

@@ -4,7 +4,9 @@
 //! Input `state` [batch, 2], rows (x, t); output `policy` [batch, 2], rows (mean, standard
 //! deviation) of the action. `tests/python/check_pretrained.py` runs it in ONNX Runtime.
 
-use crate::policy::{MAX_STD, MIN_STD, Policy};
+use crate::policy::{
+    FREQUENCIES, Inputs, LINEAR_GAIN, MAX_STD, MIN_STD, Policy, SQUARE_GAIN, WAVE_GAIN,
+};
 use prost::Message;
 
 /// The operator set: the first one of 2023, which every runtime in use reads.
@@ -166,6 +168,15 @@ fn floats(name: &str, dims: &[usize], values: &[f32]) -> TensorProto {
     }
 }
 
+fn integers(name: &str, dims: &[usize], values: &[i64]) -> TensorProto {
+    TensorProto {
+        dims: dims.iter().map(|&d| d as i64).collect(),
+        data_type: DataType::Int64.into(),
+        name: name.to_owned(),
+        raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+    }
+}
+
 /// A float matrix [batch, 2].
 fn rows_of_two(name: &str) -> ValueInfoProto {
     let extents = [Extent::Named("batch".to_owned()), Extent::Fixed(2)];
@@ -183,15 +194,72 @@ fn rows_of_two(name: &str) -> ValueInfoProto {
     }
 }
 
+/// The weights of a layer are [out, in].
+const OUT_IN: Option<(&str, i64)> = Some(("transB", 1));
+
+/// The nodes from `state` to `z0`, the first layer's sums, and the constants that they read.
+fn first_layer(inputs: Inputs) -> (Vec<NodeProto>, Vec<TensorProto>) {
+    let Inputs::StepFeatures { steps } = inputs else {
+        let layer = node("Gemm", &["state", "W0", "b0"], &["z0"], OUT_IN);
+        return (vec![layer], Vec::new());
+    };
+    let to_int64 = Some(("to", DataType::Int64 as i64));
+    let nodes = vec![
+        node(
+            "Split",
+            &["state", "halves"],
+            &["x", "t"],
+            Some(("axis", 1)),
+        ),
+        // The features: x and x², and waves, of which a cosine is a sine a quarter turn ahead.
+        node("Mul", &["x", "linear gain"], &["linear"], None),
+        node("Mul", &["x", "x"], &["xx"], None),
+        node("Mul", &["xx", "square gain"], &["square"], None),
+        node("MatMul", &["x", "frequencies"], &["kx"], None),
+        node("Add", &["kx", "phases"], &["angles"], None),
+        node("Sin", &["angles"], &["unit waves"], None),
+        node("Mul", &["unit waves", "wave gain"], &["waves"], None),
+        node(
+            "Concat",
+            &["linear", "square", "waves"],
+            &["features"],
+            Some(("axis", 1)),
+        ),
+        // Each row's own layer.
+        node("Cast", &["t"], &["whole t"], to_int64),
+        node("Mod", &["whole t", "steps"], &["column"], None),
+        node("Squeeze", &["column", "axis 1"], &["layer"], None),
+        node("Gather", &["W0", "layer"], &["weights"], None),
+        node("Gather", &["b0", "layer"], &["biases"], None),
+        node("Unsqueeze", &["features", "axis 2"], &["vectors"], None),
+        node("MatMul", &["weights", "vectors"], &["products"], None),
+        node("Squeeze", &["products", "axis 2"], &["sums"], None),
+        node("Add", &["sums", "biases"], &["z0"], None),
+    ];
+    let twice = |values: [f64; 2]| values.map(|v| v as f32);
+    let waves = FREQUENCIES.map(|k| twice([k, k])).concat();
+    let phases = FREQUENCIES.map(|_| twice([0.0, std::f64::consts::FRAC_PI_2]));
+    let constants = vec![
+        floats("linear gain", &[], &[LINEAR_GAIN as f32]),
+        floats("square gain", &[], &[SQUARE_GAIN as f32]),
+        floats("wave gain", &[], &[WAVE_GAIN as f32]),
+        floats("frequencies", &[1, waves.len()], &waves),
+        floats("phases", &[waves.len()], &phases.concat()),
+        integers("steps", &[], &[steps as i64]),
+        integers("axis 1", &[1], &[1]),
+        integers("axis 2", &[1], &[2]),
+    ];
+    (nodes, constants)
+}
+
 /// The bytes of the policy's `.onnx` file.
 pub fn serialize(policy: &Policy<f32>) -> Vec<u8> {
-    let weights_are_out_in = Some(("transB", 1));
-    let node = vec![
-        node("Gemm", &["state", "W0", "b0"], &["z0"], weights_are_out_in),
+    let (mut nodes, constants) = first_layer(policy.inputs());
+    nodes.extend([
         node("Elu", &["z0"], &["h0"], None),
-        node("Gemm", &["h0", "W1", "b1"], &["z1"], weights_are_out_in),
+        node("Gemm", &["h0", "W1", "b1"], &["z1"], OUT_IN),
         node("Elu", &["z1"], &["h1"], None),
-        node("Gemm", &["h1", "W2", "b2"], &["out"], weights_are_out_in),
+        node("Gemm", &["h1", "W2", "b2"], &["out"], OUT_IN),
         node(
             "Split",
             &["out", "halves"],
@@ -202,28 +270,21 @@ pub fn serialize(policy: &Policy<f32>) -> Vec<u8> {
         node("Mul", &["share", "span"], &["above"], None),
         node("Add", &["above", "least"], &["std"], None),
         node("Concat", &["mean", "std"], &["policy"], Some(("axis", 1))),
-    ];
-    let shapes = Policy::<f32>::shapes(policy.hidden());
+    ]);
+    let shapes = Policy::<f32>::shapes(policy.inputs(), policy.hidden());
     let parts = Policy::<f32>::LAYOUT.iter().zip(shapes).zip(policy.parts());
     let mut initializer: Vec<TensorProto> = parts
-        .map(|((name, shape), values)| {
-            let rank = if shape[1] == 0 { 1 } else { 2 };
-            floats(name, &shape[..rank], values)
-        })
+        .map(|((name, shape), values)| floats(name, &shape, values))
         .collect();
     initializer.push(floats("span", &[], &[(MAX_STD - MIN_STD) as f32]));
     initializer.push(floats("least", &[], &[MIN_STD as f32]));
-    initializer.push(TensorProto {
-        dims: vec![2],
-        data_type: DataType::Int64.into(),
-        name: "halves".to_owned(),
-        raw_data: [1i64, 1].iter().flat_map(|v| v.to_le_bytes()).collect(),
-    });
+    initializer.push(integers("halves", &[2], &[1, 1]));
+    initializer.extend(constants);
     ModelProto {
         ir_version: IR_VERSION,
         producer_name: env!("CARGO_PKG_NAME").to_owned(),
         graph: Some(GraphProto {
-            node,
+            node: nodes,
             name: "forward policy".to_owned(),
             initializer,
             input: vec![rows_of_two("state")],
@@ -242,14 +303,14 @@ mod tests {
     use super::*;
     use crate::noise::ThreefryRng;
 
-    #[test]
-    fn the_file_holds_the_weights_and_the_graph() {
-        let policy = Policy::init(64, &mut ThreefryRng::new(4, 0));
-        let model = ModelProto::decode(serialize(&policy).as_slice()).unwrap();
+    fn check(policy: &Policy<f32>, first_weights: &[i64]) {
+        let model = ModelProto::decode(serialize(policy).as_slice()).unwrap();
         let graph = model.graph.unwrap();
-        let w1 = graph.initializer.iter().find(|t| t.name == "W1").unwrap();
-        assert_eq!(w1.dims, [64, 64]);
-        assert_eq!(w1.raw_data[..4], policy.parts()[2][0].to_le_bytes());
+        let tensor = |name: &str| graph.initializer.iter().find(|t| t.name == name).unwrap();
+        assert_eq!(tensor("W0").dims, first_weights);
+        assert_eq!(tensor("W1").dims, [64, 64]);
+        let first = policy.parts()[2][0].to_le_bytes();
+        assert_eq!(tensor("W1").raw_data[..4], first);
         // Every name that a node reads was given by the input, a weight or an earlier node.
         let mut known = vec!["state".to_owned()];
         known.extend(graph.initializer.into_iter().map(|t| t.name));
@@ -261,5 +322,13 @@ mod tests {
             known.extend(node.output);
         }
         assert!(known.contains(&"policy".to_owned()));
+    }
+
+    #[test]
+    fn the_file_holds_the_weights_and_the_graph() {
+        let mut rng = ThreefryRng::new(4, 0);
+        check(&Policy::init(64, &mut rng), &[64, 2]);
+        let inputs = Inputs::StepFeatures { steps: 5 };
+        check(&Policy::init_with(inputs, 64, &mut rng), &[5, 64, 14]);
     }
 }

@@ -1,23 +1,28 @@
 //! What a run says of itself: manifest entries, the weights' metadata, and tables.
 
-use super::Trained;
+use super::{Moment, Trained};
 use crate::density::TerminalDensity;
 use crate::divergence::{self, Metrics};
 use crate::experiment;
 use crate::mixture::Mixture;
 use crate::trainer::Progress;
-use crate::weights::manifest::{CurvePoint, FORMAT, Manifest, ModelEntry, Recipe, SeedResult};
+use crate::weights::manifest::{
+    CurvePoint, FORMAT, Manifest, ModelEntry, Recipe, SeedResult, SnapshotsEntry,
+};
+use crate::weights::snapshots::{self, Snapshot};
 use crate::weights::{self, Model};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-/// Points of the curve that a manifest keeps.
+/// The most points of the curve that a manifest keeps.
 const CURVE_POINTS: usize = 200;
+/// The most snapshots of a training, the untrained policy aside.
+const SNAPSHOTS: usize = 40;
 /// Iterations that the final loss is the mean of.
 const FINAL_ITERATIONS: usize = 100;
 
 /// `value` to so many significant digits: a manifest is read by people and compared in diffs.
-fn rounded(value: f64, digits: usize) -> f64 {
+pub fn rounded(value: f64, digits: usize) -> f64 {
     format!("{value:.*e}", digits - 1).parse().unwrap_or(value)
 }
 
@@ -30,16 +35,56 @@ fn mean_loss(history: &[Progress]) -> f64 {
     history.iter().map(|p| f64::from(p.loss)).sum::<f64>() / history.len() as f64
 }
 
-/// The training curve in at most [`CURVE_POINTS`] points.
-pub fn curve(history: &[Progress]) -> Vec<CurvePoint> {
-    history
-        .chunks(history.len().div_ceil(CURVE_POINTS).max(1))
-        .map(|chunk| {
-            let last = chunk[chunk.len() - 1];
+/// The iteration of the curve's point number `point` of [`CURVE_POINTS`]. They rise as its square,
+/// for a training changes most early on.
+fn curve_point(iterations: usize, point: f64) -> usize {
+    (iterations as f64 * (point / CURVE_POINTS as f64).powi(2)).round() as usize
+}
+
+/// The iterations after which the curve has a point.
+fn curve_iterations(iterations: usize) -> BTreeSet<usize> {
+    (1..=CURVE_POINTS)
+        .map(|point| curve_point(iterations, point as f64))
+        .filter(|&iteration| iteration > 0)
+        .collect()
+}
+
+/// The iterations after which there is a snapshot: 0, and points of the curve, denser early on than
+/// these are.
+fn snapshot_iterations(iterations: usize) -> BTreeSet<usize> {
+    (0..=SNAPSHOTS)
+        .map(|i| {
+            let share = (i as f64 / SNAPSHOTS as f64).powf(1.5);
+            curve_point(iterations, (CURVE_POINTS as f64 * share).round())
+        })
+        .collect()
+}
+
+/// The iterations of a run whose policy a report needs, rising.
+pub fn moments(iterations: usize) -> Vec<usize> {
+    let untrained = std::iter::once(0);
+    untrained.chain(curve_iterations(iterations)).collect()
+}
+
+/// The curve: losses are means since the point before. It has points where moments were kept.
+fn curve(
+    history: &[Progress],
+    moments: &[Moment],
+    total_variation: impl Fn(&Moment) -> f64,
+) -> Vec<CurvePoint> {
+    let points = curve_iterations(history.len());
+    let mut begin = 0;
+    moments
+        .iter()
+        .filter(|moment| points.contains(&moment.iteration))
+        .map(|moment| {
+            let chunk = &history[begin..moment.iteration];
+            begin = moment.iteration;
             CurvePoint {
-                iteration: last.iteration,
+                iteration: moment.iteration,
                 loss: rounded(mean_loss(chunk), 6),
-                log_z: rounded(widened(last.log_z), 6),
+                log_z: rounded(widened(moment.log_z), 6),
+                total_variation: rounded(total_variation(moment), 5),
             }
         })
         .collect()
@@ -116,9 +161,56 @@ impl Scored {
         })
     }
 
+    /// The kept policies that make the snapshots file.
+    fn snapshots(&self) -> Vec<Snapshot> {
+        let Recipe {
+            iterations,
+            exploration,
+            ..
+        } = self.recipe;
+        let points = snapshot_iterations(iterations);
+        let moments = self.trained.moments.iter();
+        moments
+            .filter(|moment| points.contains(&moment.iteration))
+            .map(|moment| Snapshot {
+                iteration: moment.iteration as u32,
+                forward: moment.forward.clone(),
+                log_z: moment.log_z,
+                extra_std: exploration.extra_std(moment.iteration, iterations) as f32,
+            })
+            .collect()
+    }
+
+    /// The bytes of the snapshots file, and what the manifest says of it.
+    pub fn snapshots_file(&self) -> (Vec<u8>, SnapshotsEntry) {
+        let snapshots = self.snapshots();
+        let metadata = [
+            ("experiment", self.name.clone()),
+            ("seed", self.seed.to_string()),
+        ];
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
+        let bytes = snapshots::serialize(&snapshots, &metadata);
+        let entry = SnapshotsEntry {
+            file: snapshots::file_name(&self.name),
+            sha256: weights::sha256(&bytes),
+            iterations: snapshots.iter().map(|s| s.iteration as usize).collect(),
+        };
+        (bytes, entry)
+    }
+
     /// The manifest's entry for the weights file `bytes`.
-    pub fn entry(&self, bytes: &[u8], ensemble: Vec<SeedResult>) -> ModelEntry {
+    pub fn entry(
+        &self,
+        bytes: &[u8],
+        snapshots: SnapshotsEntry,
+        ensemble: Vec<SeedResult>,
+    ) -> ModelEntry {
         let target = Mixture::new(self.recipe.modes.clone());
+        let (start, steps) = (self.recipe.start, self.recipe.steps);
+        let total_variation = |moment: &Moment| {
+            let density = TerminalDensity::of(&moment.forward.cast::<f64>(), start, steps, 1.0);
+            divergence::total_variation(&density, &target)
+        };
         ModelEntry {
             name: self.name.clone(),
             file: format!("{}.safetensors", self.name),
@@ -128,7 +220,12 @@ impl Scored {
             final_loss: self.result.final_loss,
             log_z: self.result.log_z,
             log_z_true: rounded(target.log_partition(), 9),
-            curve: curve(&self.trained.history),
+            curve: curve(
+                &self.trained.history,
+                &self.trained.moments,
+                total_variation,
+            ),
+            snapshots: Some(snapshots),
             metrics: self.metrics,
             mode_mass: self.result.mode_mass.clone(),
             target_mode_mass: target.mode_mass().iter().map(|&m| rounded(m, 9)).collect(),
@@ -160,7 +257,7 @@ fn list(values: &[f64], digits: usize) -> String {
 }
 
 /// Rows of cells as a table with aligned columns; the first row is its head.
-fn table(rows: &[Vec<String>]) -> String {
+pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
@@ -207,7 +304,7 @@ pub fn models_table(manifest: &Manifest) -> String {
 }
 
 /// The middle of `values`: with an even number of them, the mean of the middle two.
-fn median(mut values: Vec<f64>) -> f64 {
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let (low, high) = ((values.len() - 1) / 2, values.len() / 2);
     0.5 * (values[low] + values[high])
@@ -281,6 +378,7 @@ pub fn experiments_table() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Policy;
 
     fn history(iterations: usize) -> Vec<Progress> {
         (1..=iterations)
@@ -292,15 +390,43 @@ mod tests {
             .collect()
     }
 
+    fn kept(iterations: usize) -> Vec<Moment> {
+        let moment = |iteration| Moment {
+            iteration,
+            forward: Policy::placeholder(1, 0.3),
+            log_z: 0.1 * iteration as f32,
+        };
+        moments(iterations).into_iter().map(moment).collect()
+    }
+
     #[test]
     fn the_curve_is_thinned_to_means_and_ends_at_the_end() {
-        let curve_of = |iterations| curve(&history(iterations));
-        assert_eq!(curve_of(5_000).len(), 200);
-        assert_eq!(curve_of(5_000)[0].loss, 13.0);
-        assert_eq!(curve_of(5_000)[199].iteration, 5_000);
+        let curve_of = |iterations| curve(&history(iterations), &kept(iterations), |_| 0.25);
+        let long = curve_of(5_000);
+        assert!((150..=200).contains(&long.len()), "{}", long.len());
+        assert_eq!((long[0].iteration, long[0].loss), (1, 1.0));
+        let [before, last] = [long.len() - 2, long.len() - 1].map(|i| long[i]);
+        assert_eq!((before.iteration, last.iteration), (4_950, 5_000));
+        assert_eq!(last.loss, 4_975.5);
+        assert_eq!((last.log_z, last.total_variation), (500.0, 0.25));
         assert_eq!(curve_of(10_001).last().unwrap().iteration, 10_001);
         assert_eq!(curve_of(1).len(), 1);
         assert_eq!(curve_of(3)[0].log_z, 0.1);
+    }
+
+    #[test]
+    fn snapshots_go_from_the_untrained_policy_to_the_end_and_are_dense_early() {
+        for iterations in [1, 3, 40, 5_000, 10_000] {
+            let points = snapshot_iterations(iterations);
+            assert_eq!(points.first(), Some(&0));
+            assert_eq!(points.last(), Some(&iterations));
+            assert!(points.len() <= SNAPSHOTS + 1);
+            let curve = curve_iterations(iterations);
+            assert!(points.iter().skip(1).all(|point| curve.contains(point)));
+        }
+        let points: Vec<usize> = snapshot_iterations(5_000).into_iter().collect();
+        assert!(points.len() > 35, "{points:?}");
+        assert!(points[points.len() / 2] < 5_000 / 4, "{points:?}");
     }
 
     #[test]

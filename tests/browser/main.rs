@@ -747,3 +747,270 @@ fn the_page_fits_phones_and_desks_in_both_schemes() {
     assert_eq!(nameless, Value::Array(Vec::new()));
     visit.went_well();
 }
+
+/// Fetched when the slider is touched and not before, and only once; back at the end it is the
+/// shipped model with the very samples of before.
+#[test]
+fn the_training_of_a_model_can_be_scrubbed_and_played() {
+    let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {
+        return;
+    };
+    let name = "hard_on_policy";
+    let file = "pretrained/snapshots/hard_on_policy.safetensors";
+    visit.shows(name, "model", "table");
+    let end = (visit.data(name, "histogram"), visit.data(name, "tv"));
+    assert_eq!(visit.data(name, "snapshot"), "end");
+    assert_eq!(visit.site.times_asked(file), 0);
+
+    visit.set(name, "input.training", "0");
+    assert_eq!(visit.data(name, "snapshot"), "0");
+    let untrained: f64 = visit.data(name, "tv").parse().expect("a number");
+    assert!(untrained > 0.7, "{untrained}");
+    assert_ne!(visit.data(name, "histogram"), end.0);
+    let demo = demo(name);
+    let readout = format!("{demo}.querySelector('.training-readout').textContent");
+    assert!(visit.chrome.text(&readout).contains("iteration 0 of 5,000"));
+    let slider = format!("{demo}.querySelector('input.training')");
+    let spoken = format!("{slider}.getAttribute('aria-valuetext')");
+    assert_eq!(visit.chrome.text(&spoken), "iteration 0 of 5,000");
+    assert!(visit.status(name).contains("after 0 of 5,000"));
+
+    // Temperature and fresh samples work in the middle of the training, too.
+    let before = visit.data(name, "tv");
+    visit.set(name, "input.temperature", "0.5");
+    assert_eq!(visit.data(name, "snapshot"), "0");
+    assert_ne!(visit.data(name, "tv"), before);
+    visit.set(name, "input.temperature", "1");
+
+    // The keyboard: a step, and the end.
+    visit.chrome.eval(&format!("{slider}.focus()"));
+    visit.chrome.press("ArrowRight");
+    visit
+        .chrome
+        .until(&format!("{demo}.dataset.snapshot === '1'"));
+    visit.chrome.press("End");
+    visit
+        .chrome
+        .until(&format!("{demo}.dataset.snapshot === 'end'"));
+    assert_eq!((visit.data(name, "histogram"), visit.data(name, "tv")), end);
+
+    // Played from the end, it begins anew, passes the middle and ends where it should.
+    let button = format!("{demo}.querySelector('button.play')");
+    visit.chrome.eval(&format!("{button}.click()"));
+    visit
+        .chrome
+        .until(&format!("{button}.textContent === 'Pause'"));
+    visit
+        .chrome
+        .until(&format!("Number({demo}.dataset.snapshot) > 5"));
+    visit.chrome.eval(&format!("{button}.click()"));
+    visit
+        .chrome
+        .until(&format!("{button}.textContent === 'Play'"));
+    visit.chrome.eval(&format!("{button}.click()"));
+    visit.chrome.until(&format!(
+        "{button}.textContent === 'Play' && {demo}.dataset.snapshot === 'end'"
+    ));
+    assert_eq!(visit.data(name, "histogram"), end.0);
+    assert_eq!(visit.site.times_asked(file), 1);
+    visit.went_well();
+}
+
+#[test]
+fn damaged_snapshots_are_named_and_the_model_goes_on() {
+    let Some(mut visit) = visit(Gpu::Denied, |site| {
+        site.hide("pretrained/snapshots/easy_correct.safetensors");
+        site.edit(
+            "pretrained/snapshots/easy_buggy.safetensors",
+            |mut bytes| {
+                bytes.truncate(bytes.len() / 2);
+                bytes
+            },
+        );
+        site.edit(
+            "pretrained/snapshots/hard_on_policy.safetensors",
+            |mut bytes| {
+                // The lowest bit of a weight: still a sound file, and another one.
+                let end = bytes.len();
+                bytes[end - 2] ^= 1;
+                bytes
+            },
+        );
+    }) else {
+        return;
+    };
+    for (name, reason) in [
+        ("easy_correct", "not found"),
+        ("easy_buggy", "cut short"),
+        ("hard_on_policy", "SHA-256"),
+    ] {
+        visit.shows(name, "model", "table");
+        let shown = visit.data(name, "histogram");
+        let demo = demo(name);
+        visit.chrome.eval(&format!(
+            "(() => {{
+                const it = {demo}.querySelector('input.training');
+                it.value = '3';
+                it.dispatchEvent(new Event('input', {{ bubbles: true }}));
+            }})()"
+        ));
+        visit.chrome.until(&format!(
+            "{demo}.querySelector('.status').textContent.includes('snapshots/{name}.safetensors')"
+        ));
+        let status = visit.status(name);
+        assert!(status.contains(reason), "{name}: {status}");
+        for control in ["input.training", "button.play"] {
+            let disabled = format!("{demo}.querySelector('{control}').disabled");
+            assert_eq!(visit.chrome.eval(&disabled), Value::Bool(true), "{control}");
+        }
+        assert_eq!(visit.data(name, "snapshot"), "end");
+        assert_eq!(visit.data(name, "histogram"), shown);
+        visit.set(name, "input.temperature", "0.5");
+        assert_ne!(visit.data(name, "histogram"), shown);
+    }
+    visit.shows("hard_off_policy", "model", "table");
+    visit.set("hard_off_policy", "input.training", "3");
+    assert_eq!(visit.data("hard_off_policy", "snapshot"), "3");
+    // The browser may report the 404 itself, and that is all.
+    let problems = visit.chrome.problems();
+    assert!(
+        problems
+            .iter()
+            .all(|problem| problem.contains("easy_correct.safetensors")),
+        "{problems:#?}"
+    );
+}
+
+#[test]
+fn curves_are_read_by_pointer_and_by_keyboard() {
+    let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {
+        return;
+    };
+    let readout = "document.querySelector('.history-readout').textContent";
+    visit
+        .chrome
+        .until("document.querySelector('.curves') !== null");
+    let runs = visit.chrome.text(
+        "[...document.querySelectorAll('input[name=history-run]')].map(it => it.value).join(' ')",
+    );
+    assert!(runs.starts_with("hard_on_policy easy_buggy "), "{runs}");
+    assert!(
+        visit
+            .chrome
+            .text(readout)
+            .contains("iteration 5,000 of 5,000")
+    );
+    visit
+        .chrome
+        .eval("document.querySelector('.curves').focus()");
+    visit.chrome.press("Home");
+    visit
+        .chrome
+        .until(&format!("{readout}.includes('iteration 1 of 5,000')"));
+    visit.chrome.press("ArrowRight");
+    visit
+        .chrome
+        .until(&format!("{readout}.includes('iteration 2 of 5,000')"));
+    visit.chrome.until(
+        "document.querySelector('.curves').getAttribute('aria-valuetext')
+            === document.querySelector('.history-readout').textContent",
+    );
+    let gauge = "document.querySelector('.gauge-words').textContent";
+    let early = visit.chrome.text(gauge);
+    visit.chrome.eval(
+        "(() => {
+            const it = document.querySelector('.curves');
+            const place = it.querySelector('.area').getBoundingClientRect();
+            it.dispatchEvent(new PointerEvent('pointermove', {
+                bubbles: true, clientX: place.right, clientY: place.top + 9,
+            }));
+        })()",
+    );
+    visit
+        .chrome
+        .until(&format!("{readout}.includes('iteration 5,000 of 5,000')"));
+    assert_ne!(visit.chrome.text(gauge), early);
+    visit
+        .chrome
+        .eval("document.querySelector('input[name=history-run][value=four_mode]').click()");
+    visit.chrome.until(&format!(
+        "{gauge}.endsWith('of 4') && {readout}.includes('of 10,000')"
+    ));
+    // Every experiment has a strip, and every seed a dot.
+    assert_eq!(
+        visit
+            .chrome
+            .number("document.querySelectorAll('.strip .seed').length"),
+        80.0
+    );
+    visit.went_well();
+}
+
+/// JavaScript for a question.
+fn question(name: &str) -> String {
+    format!("document.querySelector('.predict[data-question={name}]')")
+}
+
+#[test]
+fn predictions_are_remembered_and_can_be_skipped() {
+    let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {
+        return;
+    };
+    let (bug, collapse) = (question("bug"), question("collapse"));
+    visit.chrome.until(&format!("{bug} !== null"));
+    let outcome = format!("{bug}.querySelector('.outcome').textContent");
+    assert_eq!(visit.chrome.text(&outcome), "");
+    visit
+        .chrome
+        .eval(&format!("{bug}.querySelectorAll('input')[1].click()"));
+    visit.chrome.until(&format!("{outcome}.includes('0.')"));
+    visit
+        .chrome
+        .eval(&format!("{collapse}.querySelector('.skip').click()"));
+    visit
+        .chrome
+        .until(&format!("{collapse}.querySelector('fieldset').hidden"));
+
+    visit.chrome.open(&visit.site.url());
+    visit.chrome.until(&format!("{bug} !== null"));
+    assert_eq!(visit.chrome.text(&format!("{bug}.dataset.answer")), "1");
+    let checked = format!("{bug}.querySelectorAll('input')[1].checked");
+    assert_eq!(visit.chrome.eval(&checked), Value::Bool(true));
+    assert!(visit.chrome.text(&outcome).contains("0."));
+    let hidden = format!("{collapse}.querySelector('fieldset').hidden");
+    assert_eq!(visit.chrome.eval(&hidden), Value::Bool(true));
+    // Whoever skipped reads the same section, and can change their mind.
+    visit.shows("hard_on_policy", "model", "table");
+    visit
+        .chrome
+        .eval(&format!("{collapse}.querySelector('.ask-again').click()"));
+    visit.chrome.until(&format!("!{hidden}"));
+    visit.went_well();
+}
+
+#[test]
+fn without_storage_predictions_last_as_long_as_the_page() {
+    let deny = "<script>Object.defineProperty(window, 'localStorage', {
+        get() { throw new DOMException('denied', 'SecurityError'); },
+    });</script>";
+    let Some(mut visit) = visit(Gpu::Denied, |site| {
+        site.edit("index.html", |html| {
+            let html = String::from_utf8(html).expect("text");
+            html.replacen("<head>", &format!("<head>{deny}"), 1).into()
+        });
+    }) else {
+        return;
+    };
+    let bug = question("bug");
+    visit.chrome.until(&format!("{bug} !== null"));
+    visit
+        .chrome
+        .eval(&format!("{bug}.querySelectorAll('input')[2].click()"));
+    visit.chrome.until(&format!(
+        "{bug}.querySelector('.outcome').textContent !== ''"
+    ));
+    visit.chrome.open(&visit.site.url());
+    visit.chrome.until(&format!("{bug} !== null"));
+    assert_eq!(visit.chrome.text(&format!("{bug}.dataset.answer")), "");
+    visit.went_well();
+}

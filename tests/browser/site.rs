@@ -22,6 +22,8 @@ struct Shared {
     changes: Mutex<HashMap<String, Option<Vec<u8>>>>,
     /// Requests for what is not there, other than hidden files.
     strays: Mutex<Vec<String>>,
+    /// Every file that was asked for.
+    asked: Mutex<Vec<String>>,
 }
 
 impl Site {
@@ -32,6 +34,7 @@ impl Site {
             dist: dist.to_owned(),
             changes: Mutex::default(),
             strays: Mutex::default(),
+            asked: Mutex::default(),
         });
         thread::spawn({
             let (server, shared) = (server.clone(), shared.clone());
@@ -66,6 +69,12 @@ impl Site {
         changes.insert(file.to_owned(), answer);
     }
 
+    /// How often `file` was asked for.
+    pub fn times_asked(&self, file: &str) -> usize {
+        let asked = self.shared.asked.lock().expect("no panic while held");
+        asked.iter().filter(|path| *path == file).count()
+    }
+
     /// Paths that were asked for and are not there.
     pub fn strays(&self) -> Vec<String> {
         self.shared
@@ -90,6 +99,10 @@ impl Shared {
             Some(file) => file.to_owned(),
             None => String::new(),
         };
+        {
+            let mut asked = self.asked.lock().expect("no panic while held");
+            asked.push(file.clone());
+        }
         let change = {
             let changes = self.changes.lock().expect("no panic while held");
             changes.get(&file).cloned()

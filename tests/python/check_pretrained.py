@@ -18,13 +18,28 @@ import numpy as np
 from safetensors.numpy import load_file
 
 
+def features(x):
+    """What a policy with step features reads of x, [rows, 14]."""
+    columns = [0.6 * x, 0.03 * x * x]
+    for k in (0.25, 0.5, 1.0, 1.5, 2.0, 3.0):
+        columns += [3 * np.sin(k * x), 3 * np.cos(k * x)]
+    return np.stack(columns, axis=1)
+
+
 def law(tensors, net, states):
     """Mean and standard deviation of the action in states [rows, 2] = (x, t)."""
     h = states
     for layer in (0, 2, 4):
         weight = tensors[f"{net}.{layer}.weight"].astype(h.dtype)
         bias = tensors[f"{net}.{layer}.bias"].astype(h.dtype)
-        h = h @ weight.T + bias
+        if weight.ndim == 3:  # a first layer for each step, which reads features
+            step = states[:, 1].astype(int) % len(weight)
+            values = features(states[:, 0])
+            h = np.empty((len(states), weight.shape[1]))
+            for t in np.unique(step):
+                h[step == t] = values[step == t] @ weight[t].T + bias[t]
+        else:
+            h = h @ weight.T + bias
         if layer < 4:
             h = np.where(h > 0, h, np.expm1(np.minimum(h, 0)))
     return h[:, 0], 0.1 + 0.9 / (1 + np.exp(-h[:, 1]))
@@ -64,6 +79,19 @@ def onnx_error(path, tensors):
     return np.abs(got - expected).max()
 
 
+def check_snapshots(folder, listed, tensors):
+    """The snapshots are the listed ones, and the last is the model, rounded to halves."""
+    path = folder / listed["file"]
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert digest == listed["sha256"], f"{path}: SHA-256 is {digest}"
+    snapshots = load_file(path)
+    assert snapshots["iteration"].tolist() == listed["iterations"], path
+    for name, values in tensors.items():
+        if name.startswith("forward."):
+            assert (snapshots[name][-1] == values.astype(np.float16)).all(), f"{path}: {name}"
+    assert snapshots["log_z"][-1] == tensors["log_z"][0], path
+
+
 def main():
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "pretrained")
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -75,6 +103,7 @@ def main():
         tv = total_variation(tensors, model["recipe"])
         stated = model["metrics"]["total_variation"]
         assert abs(tv - stated) < 1e-4, f"{path}: TV {tv}, the manifest says {stated}"
+        check_snapshots(folder, model["snapshots"], tensors)
         line = f"{model['name']}: TV {tv:.4f}, log Z {tensors['log_z'][0]:.3f}"
         onnx = path.with_suffix(".onnx")
         if onnx.exists():

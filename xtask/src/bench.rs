@@ -101,6 +101,24 @@ pub fn run(root: &Path, machine: &str) -> Result<()> {
             .current_dir(root);
         steps.run("the native peers", &mut peers)?;
     }
+    // Both files again with their functions' names; the next build of the page strips them.
+    let mut files = Vec::new();
+    for (package, bin, profile) in [
+        ("gflownet-tour", "page", "page"),
+        ("gflownet-tour-engine", "engine", "wasm"),
+    ] {
+        let mut link = tools.wasm(cargo(["rustc", "--package", package, "--bin", bin]));
+        link.args(["--profile", profile, "--target", setup::WASM])
+            .args(["--", "-C", "strip=none"])
+            .current_dir(root);
+        steps.run("link with names", &mut link)?;
+        let folder = Path::new("target").join(setup::WASM).join(profile);
+        files.push(folder.join(bin).with_extension("wasm"));
+    }
+    steps.run(
+        "sizes by crate",
+        program("bench_sizes").arg(&folder).args(files),
+    )?;
     steps.run(
         "the table",
         program("bench_report").arg(&folder).arg("README.md"),

@@ -5,7 +5,8 @@ use crate::divergence::Metrics;
 use crate::experiment::{self, Experiment};
 use crate::exploration::Exploration;
 use crate::mixture::Mode;
-use crate::weights::WeightsError;
+use crate::options::Options;
+use crate::weights::{WeightsError, snapshots};
 use serde::{Deserialize, Serialize};
 
 /// The only manifest format so far.
@@ -39,8 +40,11 @@ pub struct ModelEntry {
     pub log_z: f64,
     /// The true log Z, in nats.
     pub log_z_true: f64,
-    /// Loss and log Z through the training, thinned.
+    /// Loss, log Z and total variation through the training, thinned, and dense early on.
     pub curve: Vec<CurvePoint>,
+    /// The forward policy through the training, where it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshots: Option<SnapshotsEntry>,
     /// Exact scores at sigma scale 1.
     pub metrics: Metrics,
     /// Exact mass per mode of the model, from left to right.
@@ -77,6 +81,9 @@ pub struct Recipe {
     pub exploration: Exploration,
     /// The backward terms that the loss counts.
     pub backward_loop: BackwardLoop,
+    /// What the training does beside the classic one.
+    #[serde(default, skip_serializing_if = "Options::is_classic")]
+    pub options: Options,
 }
 
 impl Recipe {
@@ -89,11 +96,12 @@ impl Recipe {
             iterations: experiment.iterations,
             batch: experiment::BATCH,
             hidden: experiment::HIDDEN,
-            learning_rate: experiment::LEARNING_RATE,
+            learning_rate: experiment.learning_rate,
             log_z_learning_rate: experiment::LOG_Z_LEARNING_RATE,
             adam_beta_2: experiment.adam_beta_2,
             exploration: experiment.exploration,
             backward_loop: experiment.backward_loop,
+            options: experiment.options,
         }
     }
 }
@@ -107,6 +115,20 @@ pub struct CurvePoint {
     pub loss: f64,
     /// log Z after the iteration, in nats.
     pub log_z: f64,
+    /// Exact total variation to the target after the iteration, in [0, 1].
+    pub total_variation: f64,
+}
+
+/// The file of a model's snapshots.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SnapshotsEntry {
+    /// The file, in the manifest's folder.
+    pub file: String,
+    /// Its SHA-256, in lower-case hexadecimal.
+    pub sha256: String,
+    /// Finished iterations at each snapshot, rising from 0, the untrained policy, to the whole
+    /// training.
+    pub iterations: Vec<usize>,
 }
 
 /// The result of one seed.
@@ -193,10 +215,19 @@ impl ModelEntry {
             let expected = "the model's name with .safetensors";
             return Err(self.field(file, "file", format!("`{}`", self.file), expected));
         }
-        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        if self.sha256.len() != 64 || !self.sha256.bytes().all(hex) {
-            let expected = "64 lower-case hexadecimal digits";
-            return Err(self.field(file, "sha256", format!("`{}`", self.sha256), expected));
+        let snapshots = self.snapshots.as_ref();
+        for sha256 in [Some(&self.sha256), snapshots.map(|s| &s.sha256)]
+            .into_iter()
+            .flatten()
+        {
+            let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+            if sha256.len() != 64 || !sha256.bytes().all(hex) {
+                let expected = "64 lower-case hexadecimal digits";
+                return Err(self.field(file, "sha256", format!("`{sha256}`"), expected));
+            }
+        }
+        if let Some(snapshots) = snapshots {
+            self.check_snapshots(file, snapshots)?;
         }
         let modes = self.recipe.modes.len();
         let masses = self.ensemble.iter().map(|seed| &seed.mode_mass);
@@ -210,6 +241,26 @@ impl ModelEntry {
                     format!("one per mode ({modes})"),
                 ));
             }
+        }
+        Ok(())
+    }
+
+    fn check_snapshots(&self, file: &str, snapshots: &SnapshotsEntry) -> Result<(), WeightsError> {
+        if snapshots.file != snapshots::file_name(&self.name) {
+            let (found, expected) = (&snapshots.file, snapshots::file_name(&self.name));
+            return Err(self.field(file, "snapshots.file", format!("`{found}`"), expected));
+        }
+        let iterations = &snapshots.iterations;
+        let ends = (iterations.first().copied(), iterations.last().copied());
+        let rises = iterations.windows(2).all(|pair| pair[0] < pair[1]);
+        if !rises || ends != (Some(0), Some(self.recipe.iterations)) {
+            let expected = "iterations that rise from 0 to the recipe's";
+            return Err(self.field(
+                file,
+                "snapshots.iterations",
+                format!("{iterations:?}"),
+                expected,
+            ));
         }
         Ok(())
     }
@@ -239,6 +290,7 @@ mod tests {
                     to_std: 0.0,
                 },
                 backward_loop: BackwardLoop::CountsForced,
+                options: Options::CLASSIC,
             },
             seed: u64::MAX,
             final_loss: 0.125,
@@ -248,7 +300,13 @@ mod tests {
                 iteration: 10,
                 loss: 0.125,
                 log_z: 0.6,
+                total_variation: 0.1,
             }],
+            snapshots: Some(SnapshotsEntry {
+                file: "snapshots/two.safetensors".into(),
+                sha256: "1e".repeat(32),
+                iterations: vec![0, 3, 10],
+            }),
             metrics: Metrics {
                 total_variation: 0.1,
                 kl_target_model: 0.2,
@@ -317,6 +375,16 @@ mod tests {
                  where 64 lower-case hexadecimal digits belongs; retrain",
                 &"0f".repeat(32)[..63]
             ),
+        );
+        check(
+            |entry| entry.snapshots.as_mut().unwrap().file = "two.safetensors".into(),
+            "m.json: model `two` has `two.safetensors` in `snapshots.file`, \
+             where snapshots/two.safetensors belongs; retrain",
+        );
+        check(
+            |entry| entry.snapshots.as_mut().unwrap().iterations = vec![0, 5, 5, 10],
+            "m.json: model `two` has [0, 5, 5, 10] in `snapshots.iterations`, \
+             where iterations that rise from 0 to the recipe's belongs; retrain",
         );
         check(
             |entry| entry.mode_mass.push(0.0),

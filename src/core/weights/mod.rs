@@ -2,10 +2,12 @@
 //!
 //! This room reads and writes bytes; whoever owns the disk or the network brings them.
 
+pub mod ablation;
 pub mod manifest;
+pub mod snapshots;
 
 use crate::experiment::HIDDEN;
-use crate::policy::Policy;
+use crate::policy::{Inputs, Policy};
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -17,7 +19,8 @@ use std::collections::BTreeMap;
 /// Linear)` under a prefix: `forward.0.weight` `[64, 2]`, `forward.0.bias` `[64]`,
 /// `forward.2.weight` `[64, 64]`, `forward.2.bias` `[64]`, `forward.4.weight` `[2, 64]`,
 /// `forward.4.bias` `[2]`, the same under `backward.`, and `log_z` `[1]`; all F32, little-endian,
-/// row-major.
+/// row-major. Where a policy reads step features, its first layer is one for each step: `0.weight`
+/// `[5, 64, 14]` and `0.bias` `[5, 64]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     /// The forward policy, which samples.
@@ -64,11 +67,12 @@ pub enum WeightsError {
         expected: Vec<usize>,
     },
     /// A tensor holds numbers of another kind.
-    #[error("{file}: tensor `{tensor}` holds {found} instead of F32; save it as float32")]
+    #[error("{file}: tensor `{tensor}` holds {found} instead of {expected}; save it as {expected}")]
     Dtype {
         file: String,
         tensor: String,
         found: String,
+        expected: String,
     },
     /// A weight is NaN or infinite.
     #[error("{file}: tensor `{tensor}` holds {found} at index {index}; retrain the model")]
@@ -77,6 +81,23 @@ pub enum WeightsError {
         tensor: String,
         index: usize,
         found: f32,
+    },
+    /// The file is whole, and yet another one than the manifest lists.
+    #[error(
+        "{file} has SHA-256 {found} instead of the manifest's {expected}: it was damaged on the way \
+         or belongs to another training; fetch it again or retrain"
+    )]
+    Checksum {
+        file: String,
+        found: String,
+        expected: String,
+    },
+    /// Snapshots that do not follow each other.
+    #[error("{file}: tensor `iteration` goes from {before} to {after}, and must rise; retrain it")]
+    Order {
+        file: String,
+        before: u32,
+        after: u32,
     },
     /// The manifest was written by another version of the trainer.
     #[error(
@@ -91,6 +112,9 @@ pub enum WeightsError {
     /// The manifest is not the JSON that it should be.
     #[error("{file} is not a manifest ({why}); retrain, or take the file from the repository")]
     NotManifest { file: String, why: String },
+    /// A table of options is not the JSON that it should be.
+    #[error("{file} is not a table of options ({why}); make it anew with train-distill --ablate")]
+    NotAblation { file: String, why: String },
     /// A field of the manifest contradicts another or cannot be.
     #[error("{file}: model `{model}` has {found} in `{field}`, where {expected} belongs; retrain")]
     Field {
@@ -108,12 +132,14 @@ const PARTS: [&str; 6] = [
 ];
 const LOG_Z: &str = "log_z";
 
-/// The shapes of the parts as a state dict has them: a bias is a vector.
-fn part_shapes() -> [Vec<usize>; 6] {
-    Policy::<f32>::shapes(HIDDEN).map(|[out, input]| match input {
-        0 => vec![out],
-        _ => vec![out, input],
-    })
+/// What the policy under `prefix` reads, by the shape of its first weights: a first layer for each
+/// step has a dimension more.
+fn inputs(tensors: &SafeTensors, prefix: &str) -> Inputs {
+    let first = tensors.tensor(&format!("{prefix}.{}", PARTS[0]));
+    match first.as_ref().map(|first| first.shape()) {
+        Ok(&[steps, _, _]) if steps > 0 => Inputs::StepFeatures { steps },
+        _ => Inputs::Raw,
+    }
 }
 
 /// Reads a model. `file` is the name that errors give; tensors that the tour does not know are
@@ -125,13 +151,16 @@ fn part_shapes() -> [Vec<usize>; 6] {
 pub fn parse(file: &str, bytes: &[u8]) -> Result<Model, WeightsError> {
     let tensors = SafeTensors::deserialize(bytes).map_err(|error| damaged(file, bytes, &error))?;
     let policy = |prefix: &str| {
-        let mut parameters = Vec::with_capacity(Policy::<f32>::parameter_count(HIDDEN));
-        for (part, shape) in PARTS.iter().zip(part_shapes()) {
+        let inputs = inputs(&tensors, prefix);
+        let mut parameters = Vec::new();
+        for (part, shape) in PARTS.iter().zip(Policy::<f32>::shapes(inputs, HIDDEN)) {
             parameters.extend(read(file, &tensors, &format!("{prefix}.{part}"), &shape)?);
         }
-        Policy::new(HIDDEN, parameters).ok_or_else(|| WeightsError::NotSafetensors {
-            file: file.into(),
-            why: "its tensors do not fill the policy".into(),
+        Policy::with_inputs(inputs, HIDDEN, parameters).ok_or_else(|| {
+            WeightsError::NotSafetensors {
+                file: file.into(),
+                why: "its tensors do not fill the policy".into(),
+            }
         })
     };
     let (_, header) =
@@ -165,35 +194,56 @@ fn damaged(file: &str, bytes: &[u8], error: &SafeTensorError) -> WeightsError {
     }
 }
 
+/// The numbers of an F32 tensor, all finite.
 fn read(
     file: &str,
     tensors: &SafeTensors,
     name: &str,
     expected: &[usize],
 ) -> Result<Vec<f32>, WeightsError> {
+    let data = read_bytes(file, tensors, name, Dtype::F32, expected)?;
+    let (words, _) = data.as_chunks::<4>();
+    finite(
+        file,
+        name,
+        words.iter().map(|&word| f32::from_le_bytes(word)).collect(),
+    )
+}
+
+/// The bytes of a tensor of this kind and shape.
+fn read_bytes<'a>(
+    file: &str,
+    tensors: &SafeTensors<'a>,
+    name: &str,
+    dtype: Dtype,
+    shape: &[usize],
+) -> Result<&'a [u8], WeightsError> {
     let tensor = tensors
         .tensor(name)
         .map_err(|_| WeightsError::MissingTensor {
             file: file.into(),
             tensor: name.into(),
         })?;
-    if tensor.dtype() != Dtype::F32 {
+    if tensor.dtype() != dtype {
         return Err(WeightsError::Dtype {
             file: file.into(),
             tensor: name.into(),
             found: tensor.dtype().to_string(),
+            expected: dtype.to_string(),
         });
     }
-    if tensor.shape() != expected {
+    if tensor.shape() != shape {
         return Err(WeightsError::Shape {
             file: file.into(),
             tensor: name.into(),
             found: tensor.shape().to_vec(),
-            expected: expected.to_vec(),
+            expected: shape.to_vec(),
         });
     }
-    let (words, _) = tensor.data().as_chunks::<4>();
-    let values: Vec<f32> = words.iter().map(|&word| f32::from_le_bytes(word)).collect();
+    Ok(tensor.data())
+}
+
+fn finite(file: &str, name: &str, values: Vec<f32>) -> Result<Vec<f32>, WeightsError> {
     match values.iter().position(|v| !v.is_finite()) {
         Some(index) => Err(WeightsError::NotFinite {
             file: file.into(),
@@ -206,29 +256,56 @@ fn read(
 }
 
 /// The bytes of a model's safetensors file.
+pub fn serialize(model: &Model) -> Vec<u8> {
+    let mut tensors = Vec::new();
+    for (prefix, policy) in [("backward", &model.backward), ("forward", &model.forward)] {
+        let shapes = Policy::<f32>::shapes(policy.inputs(), HIDDEN);
+        for ((part, shape), values) in PARTS.iter().zip(shapes).zip(policy.parts()) {
+            tensors.push(Tensor::f32(format!("{prefix}.{part}"), shape, values));
+        }
+    }
+    tensors.push(Tensor::f32(LOG_Z.into(), vec![1], &[model.log_z]));
+    assemble(&model.metadata, &tensors)
+}
+
+/// A tensor on its way into a file.
+struct Tensor {
+    name: String,
+    dtype: &'static str,
+    shape: Vec<usize>,
+    /// Little-endian, row-major.
+    data: Vec<u8>,
+}
+
+impl Tensor {
+    fn f32(name: String, shape: Vec<usize>, values: &[f32]) -> Self {
+        Tensor {
+            name,
+            dtype: "F32",
+            shape,
+            data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        }
+    }
+}
+
+/// The bytes of a safetensors file.
 ///
 /// The header is written here and not by the safetensors crate, whose metadata is a `HashMap`:
 /// its order changes from run to run, and the same training must give the same bytes.
-pub fn serialize(model: &Model) -> Vec<u8> {
-    let shapes = part_shapes();
-    let log_z = [model.log_z];
-    let mut tensors: Vec<(String, Vec<usize>, &[f32])> = Vec::new();
-    for (prefix, policy) in [("backward", &model.backward), ("forward", &model.forward)] {
-        for ((part, shape), values) in PARTS.iter().zip(&shapes).zip(policy.parts()) {
-            tensors.push((format!("{prefix}.{part}"), shape.clone(), values));
-        }
-    }
-    tensors.push((LOG_Z.into(), vec![1], &log_z));
-
+fn assemble(metadata: &BTreeMap<String, String>, tensors: &[Tensor]) -> Vec<u8> {
     let mut entries = serde_json::Map::new();
-    entries.insert("__metadata__".into(), json!(model.metadata));
+    entries.insert("__metadata__".into(), json!(metadata));
     let mut data = Vec::new();
-    for (name, shape, values) in tensors {
+    for tensor in tensors {
         let begin = data.len();
-        data.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+        data.extend_from_slice(&tensor.data);
         entries.insert(
-            name,
-            json!({ "dtype": "F32", "shape": shape, "data_offsets": [begin, data.len()] }),
+            tensor.name.clone(),
+            json!({
+                "dtype": tensor.dtype,
+                "shape": tensor.shape,
+                "data_offsets": [begin, data.len()],
+            }),
         );
     }
     let mut header = serde_json::Value::Object(entries).to_string().into_bytes();
@@ -238,6 +315,22 @@ pub fn serialize(model: &Model) -> Vec<u8> {
     bytes.extend(header);
     bytes.extend(data);
     bytes
+}
+
+/// Checks that `bytes` are the file that a manifest lists.
+///
+/// # Errors
+/// When their SHA-256 is not `expected`.
+pub fn check_sha256(file: &str, bytes: &[u8], expected: &str) -> Result<(), WeightsError> {
+    let found = sha256(bytes);
+    if found == expected {
+        return Ok(());
+    }
+    Err(WeightsError::Checksum {
+        file: file.into(),
+        found,
+        expected: expected.into(),
+    })
 }
 
 /// The SHA-256 of `bytes` in lower-case hexadecimal, as the manifest gives it.
@@ -267,7 +360,15 @@ mod tests {
 
     /// The file of [`model`] with one tensor replaced, or removed where there is none.
     fn with_tensor(name: &str, tensor: Option<(Dtype, Vec<usize>, Vec<u8>)>) -> Vec<u8> {
-        let bytes = serialize(&model());
+        with_tensor_of(&model(), name, tensor)
+    }
+
+    fn with_tensor_of(
+        model: &Model,
+        name: &str,
+        tensor: Option<(Dtype, Vec<usize>, Vec<u8>)>,
+    ) -> Vec<u8> {
+        let bytes = serialize(model);
         let parsed = SafeTensors::deserialize(&bytes).unwrap();
         let mut tensors: BTreeMap<String, TensorView> = parsed.tensors().into_iter().collect();
         tensors.remove(name).unwrap();
@@ -290,6 +391,46 @@ mod tests {
         let bytes = serialize(&model());
         assert_eq!(parse("m.safetensors", &bytes).unwrap(), model());
         assert_eq!(serialize(&model()), bytes);
+    }
+
+    fn model_with_features() -> Model {
+        let inputs = Inputs::StepFeatures { steps: 5 };
+        let policy = |stream| Policy::init_with(inputs, HIDDEN, &mut ThreefryRng::new(1, stream));
+        Model {
+            forward: policy(0),
+            backward: policy(1),
+            ..model()
+        }
+    }
+
+    #[test]
+    fn a_model_with_features_survives_and_is_checked_as_one() {
+        let model = model_with_features();
+        let bytes = serialize(&model);
+        assert_eq!(parse("m.safetensors", &bytes).unwrap(), model);
+        for length in (0..bytes.len()).step_by(997) {
+            assert!(parse("m.safetensors", &bytes[..length]).is_err());
+        }
+        // The features of another build, and a bias that is not the weights'.
+        let zeros = |shape: &[usize]| {
+            let bytes = vec![0; 4 * shape.iter().product::<usize>()];
+            Some((Dtype::F32, shape.to_vec(), bytes))
+        };
+        check(
+            &with_tensor_of(&model, "forward.0.weight", zeros(&[5, 64, 15])),
+            "m.safetensors: tensor `forward.0.weight` has shape [5, 64, 15] instead of \
+             [5, 64, 14]; retrain it",
+        );
+        check(
+            &with_tensor_of(&model, "backward.0.bias", zeros(&[4, 64])),
+            "m.safetensors: tensor `backward.0.bias` has shape [4, 64] instead of [5, 64]; \
+             retrain it",
+        );
+        check(
+            &with_tensor_of(&model, "forward.0.weight", zeros(&[0, 64, 14])),
+            "m.safetensors: tensor `forward.0.weight` has shape [0, 64, 14] instead of [64, 2]; \
+             retrain it",
+        );
     }
 
     #[test]
@@ -350,7 +491,7 @@ mod tests {
     fn a_wrong_dtype_is_named() {
         check(
             &with_tensor("log_z", Some((Dtype::F64, vec![1], vec![0; 8]))),
-            "m.safetensors: tensor `log_z` holds F64 instead of F32; save it as float32",
+            "m.safetensors: tensor `log_z` holds F64 instead of F32; save it as F32",
         );
     }
 
@@ -374,6 +515,12 @@ mod tests {
         assert_eq!(
             sha256(b"abc"),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        check_sha256("abc", b"abc", &sha256(b"abc")).unwrap();
+        let error = check_sha256("abc", b"abd", &sha256(b"abc")).unwrap_err();
+        assert!(
+            error.to_string().starts_with("abc has SHA-256 a52d159f"),
+            "{error}"
         );
     }
 }

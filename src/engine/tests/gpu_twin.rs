@@ -5,7 +5,7 @@
 use cubecl::future::block_on;
 use gflownet_tour_core::counts::Counts;
 use gflownet_tour_core::noise::ThreefryRng;
-use gflownet_tour_core::policy::Policy;
+use gflownet_tour_core::policy::{Inputs, Policy};
 use gflownet_tour_core::rollout::Rollout;
 use gflownet_tour_core::sampler::Sampler;
 use gflownet_tour_engine::gpu::Gpu;
@@ -39,6 +39,16 @@ fn policy(hidden: usize, gain: f32) -> Policy<f32> {
     let initial = Policy::<f32>::init(hidden, &mut ThreefryRng::new(7, hidden as u32));
     let scaled = initial.parameters().iter().map(|p| gain * p).collect();
     Policy::new(hidden, scaled).expect("as many parameters as before")
+}
+
+const FEATURES: Inputs = Inputs::StepFeatures { steps: 5 };
+
+/// The same for a policy that reads step features.
+fn policy_with_features(hidden: usize, gain: f32) -> Policy<f32> {
+    let mut rng = ThreefryRng::new(7, hidden as u32);
+    let initial = Policy::<f32>::init_with(FEATURES, hidden, &mut rng);
+    let scaled = initial.parameters().iter().map(|p| gain * p).collect();
+    Policy::with_inputs(FEATURES, hidden, scaled).expect("as many parameters as before")
 }
 
 const ROLLOUT: Rollout = Rollout {
@@ -131,6 +141,34 @@ fn other_widths() {
 }
 
 #[test]
+fn step_features() {
+    for gain in [1.0, 2.0] {
+        let policy = policy_with_features(64, gain);
+        for seed in [0, u64::MAX] {
+            check(&policy, Rollout { seed, ..ROLLOUT }, 500);
+        }
+        for sigma_scale in [0.02, 3.0] {
+            let rollout = Rollout {
+                sigma_scale,
+                ..ROLLOUT
+            };
+            check(&policy, rollout, 300);
+        }
+        for (start, steps) in [(12.0, 1), (-40.0, 5), (0.3, 8)] {
+            let rollout = Rollout {
+                start,
+                steps,
+                ..ROLLOUT
+            };
+            check(&policy, rollout, 300);
+        }
+    }
+    for hidden in [8, 32] {
+        check(&policy_with_features(hidden, 1.0), ROLLOUT, 200);
+    }
+}
+
+#[test]
 fn a_large_batch() {
     check(&policy(64, 2.0), ROLLOUT, 20_000);
 }
@@ -160,5 +198,7 @@ fn counts_and_the_first_trajectories() {
 #[test]
 fn the_self_test_passes() {
     let Some(gpu) = gpu() else { return };
-    assert_eq!(block_on(gpu.self_test()), Ok(()));
+    for inputs in [Inputs::Raw, FEATURES] {
+        assert_eq!(block_on(gpu.self_test(inputs)), Ok(()));
+    }
 }

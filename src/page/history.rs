@@ -1,0 +1,378 @@
+//! Trainings shown: the curves of each run with a cursor, the count of modes that its log Z
+//! stands for, and the runs of other seeds. All of it comes from the manifest.
+
+use super::format::{fixed, thousands};
+use super::numbers;
+use super::record::{self, Axis, BOX, Fate, ROWS};
+use crate::balance::BackwardLoop;
+use crate::experiment::EXPERIMENTS;
+use crate::weights::manifest::{CurvePoint, ModelEntry};
+use leptos::ev::{KeyboardEvent, PointerEvent};
+use leptos::html;
+use leptos::prelude::*;
+
+/// The class that gives a run its colour.
+fn colour(model: &ModelEntry) -> &'static str {
+    match model.recipe.backward_loop {
+        BackwardLoop::Correct => "model",
+        _ => "bug",
+    }
+}
+
+fn title(model: &ModelEntry) -> &'static str {
+    EXPERIMENTS
+        .iter()
+        .find(|e| e.name == model.name)
+        .map_or("", |e| e.title)
+}
+
+/// The tour's five models, by their final loss; empty where there is no manifest.
+fn by_loss() -> Vec<&'static ModelEntry> {
+    let mut models: Vec<_> = EXPERIMENTS
+        .iter()
+        .filter_map(|e| numbers::model(e.name))
+        .collect();
+    models.sort_by(|a, b| a.final_loss.total_cmp(&b.final_loss));
+    models
+}
+
+/// A number that is drawn over the training.
+#[derive(Clone, Copy)]
+struct Quantity {
+    name: &'static str,
+    of: fn(&CurvePoint) -> f64,
+    axis: Axis,
+    digits: fn(f64) -> String,
+}
+
+fn quantities(models: &[&ModelEntry]) -> [Quantity; 3] {
+    let all = || models.iter().flat_map(|model| &model.curve);
+    let truths = models.iter().map(|model| model.log_z_true);
+    [
+        Quantity {
+            name: "loss (nats²)",
+            of: |point| point.loss,
+            axis: Axis::decades(all().map(|point| point.loss)),
+            digits: |value| match value {
+                v if v < 1.0 => format!("10{}", raised(v.log10().round() as i32)),
+                v => thousands(v.round() as u64),
+            },
+        },
+        Quantity {
+            name: "log Z (nats)",
+            of: |point| point.log_z,
+            axis: Axis::units(all().map(|point| point.log_z).chain(truths)),
+            digits: |value| fixed(value, 0),
+        },
+        Quantity {
+            name: "total variation",
+            of: |point| point.total_variation,
+            axis: Axis {
+                lo: 0.0,
+                hi: 1.0,
+                is_log: false,
+            },
+            digits: |value| fixed(value, 0),
+        },
+    ]
+}
+
+/// A negative exponent, in raised digits.
+fn raised(exponent: i32) -> String {
+    let digit = |c: char| match c {
+        '-' => '⁻',
+        '1' => '¹',
+        '2' => '²',
+        '3' => '³',
+        c => c
+            .to_digit(10)
+            .and_then(|d| char::from_u32('⁰' as u32 + d))
+            .unwrap_or(c),
+    };
+    exponent.to_string().chars().map(digit).collect()
+}
+
+/// The table of the runs, from which one is chosen, and its curves and gauge.
+#[component]
+pub fn History() -> impl IntoView {
+    let models = by_loss();
+    if models.is_empty() {
+        return ().into_any();
+    }
+    let chosen = RwSignal::new(0);
+    let rows = models.iter().enumerate().map(|(place, model)| {
+        view! {
+            <tr class:chosen=move || chosen.get() == place>
+                <th scope="row">
+                    <label class="run">
+                        <input
+                            type="radio"
+                            name="history-run"
+                            value=model.name.clone()
+                            prop:checked=move || chosen.get() == place
+                            on:change=move |_| chosen.set(place)
+                        />
+                        {title(model)}
+                    </label>
+                </th>
+                <td>{record::loss(model.final_loss)}</td>
+                <td>{fixed(record::modes_believed(model.log_z), 2)}</td>
+                <td>{model.recipe.modes.len()}</td>
+                <td>{fixed(model.metrics.total_variation, 3)}</td>
+            </tr>
+        }
+    });
+    let rows = rows.collect_view();
+    view! {
+        <figure class="history">
+            <table class="wide">
+                <caption>
+                    "The five runs, the lowest loss first. Choose one to see its training"
+                </caption>
+                <thead>
+                    <tr>
+                        <th scope="col">"run"</th>
+                        <th scope="col">"loss"</th>
+                        <th scope="col">"e^(log Z)"</th>
+                        <th scope="col">"modes"</th>
+                        <th scope="col">"total variation"</th>
+                    </tr>
+                </thead>
+                <tbody>{rows}</tbody>
+            </table>
+            <Curves models chosen />
+        </figure>
+    }
+    .into_any()
+}
+
+#[component]
+fn Curves(models: Vec<&'static ModelEntry>, chosen: RwSignal<usize>) -> impl IntoView {
+    let longest = models.iter().map(|m| m.recipe.iterations).max();
+    let x = Axis {
+        lo: 1.0,
+        hi: longest.unwrap_or(2) as f64,
+        is_log: true,
+    };
+    let quantities = quantities(&models);
+    let most_modes = models
+        .iter()
+        .flat_map(|m| &m.curve)
+        .map(|point| record::modes_believed(point.log_z));
+    let believed = Axis::units(most_modes.chain([0.0]));
+    let models = StoredValue::new(models);
+    let model = move || models.with_value(|models| models[chosen.get().min(models.len() - 1)]);
+    // The iteration under the cursor; the end until a reader moves it.
+    let cursor = RwSignal::new(x.hi);
+    let place = Memo::new(move |_| record::nearest(&model().curve, cursor.get()));
+    let point = move || {
+        let curve = &model().curve;
+        curve[place.get().min(curve.len() - 1)]
+    };
+    let area = NodeRef::<html::Div>::new();
+    let hover = move |ev: PointerEvent| {
+        if let Some(area) = area.get_untracked() {
+            let place = area.get_bounding_client_rect();
+            let share = (f64::from(ev.client_x()) - place.left()) / place.width().max(1.0);
+            cursor.set(x.value(share.clamp(0.0, 1.0)));
+        }
+    };
+    let press = move |ev: KeyboardEvent| {
+        let (now, last) = (place.get_untracked(), model().curve.len() - 1);
+        let next = match ev.key().as_str() {
+            "ArrowLeft" | "ArrowDown" => now.saturating_sub(1),
+            "ArrowRight" | "ArrowUp" => now + 1,
+            "PageDown" => now.saturating_sub(10),
+            "PageUp" => now + 10,
+            "Home" => 0,
+            "End" => last,
+            _ => return,
+        };
+        ev.prevent_default();
+        cursor.set(model().curve[next.min(last)].iteration as f64);
+    };
+    let words = Memo::new(move |_| record::tell(model(), &point()));
+    let plots = quantities.map(|quantity| {
+        let Quantity { name, of, axis, digits } = quantity;
+        let line = move |model: &ModelEntry| {
+            let points = model.curve.iter().map(|p| (p.iteration as f64, of(p)));
+            record::path(points, x, axis)
+        };
+        let others = models.with_value(|models| {
+            let line = |model: &&'static ModelEntry| view! { <path class="other" d=line(model) /> };
+            models.iter().map(line).collect_view()
+        });
+        let is_log_z = name.starts_with("log Z");
+        let truth = move || {
+            let down = BOX * (1.0 - axis.share(model().log_z_true));
+            format!("M0 {down:.0}H{BOX}")
+        };
+        let ticks = axis.ticks(4).into_iter().map(|value| {
+            let place = format!("bottom: {:.2}%", 100.0 * axis.share(value));
+            view! { <span class="tick" style=place>{digits(value)}</span> }
+        });
+        let ticks = ticks.collect_view();
+        view! {
+            <p class="plot-name">{name}</p>
+            <div class="curve">
+                {ticks}
+                <svg viewBox=format!("0 0 {BOX} {BOX}") preserveAspectRatio="none" aria-hidden="true">
+                    {others}
+                    {is_log_z.then(|| view! { <path class="truth" d=truth /> })}
+                    <path class=move || colour(model()) d=move || line(model()) />
+                </svg>
+                <span
+                    class=move || format!("dot {}", colour(model()))
+                    style=move || {
+                        let point = point();
+                        format!(
+                            "left: {:.2}%; bottom: {:.2}%",
+                            100.0 * x.share(point.iteration as f64),
+                            100.0 * axis.share(of(&point)),
+                        )
+                    }
+                ></span>
+            </div>
+        }
+    });
+    let ticks = x.ticks(5).into_iter().map(|value| {
+        let place = format!("left: {:.2}%", 100.0 * x.share(value));
+        view! { <span class="tick" style=place>{thousands(value.round() as u64)}</span> }
+    });
+    let ticks = ticks.collect_view();
+    view! {
+        <div
+            class="curves"
+            role="slider"
+            tabindex="0"
+            aria-label="Iteration of the training"
+            aria-valuemin="1"
+            aria-valuemax=move || model().recipe.iterations.to_string()
+            aria-valuenow=move || point().iteration.to_string()
+            aria-valuetext=words
+            on:pointermove=hover
+            on:pointerdown=hover
+            on:keydown=press
+        >
+            <div class="area" node_ref=area>
+                {plots.into_iter().collect_view()}
+                <span
+                    class="cursor"
+                    style=move || {
+                        format!("left: {:.2}%", 100.0 * x.share(point().iteration as f64))
+                    }
+                ></span>
+            </div>
+            <div class="x-ticks">{ticks}</div>
+            <p class="x-name">"iteration"</p>
+        </div>
+        <p class="history-readout">{words}</p>
+        <Gauge
+            believed
+            log_z=Signal::derive(move || point().log_z)
+            modes=Signal::derive(move || model().recipe.modes.len())
+        />
+        <figcaption>
+            <span class=move || {
+                format!("key line {}", colour(model()))
+            }>{move || title(model())}</span>
+            <span class="key other">"the other runs"</span>
+            <span class="key truth">"log Z, true"</span>
+        </figcaption>
+    }
+}
+
+/// How many modes of area one a log Z stands for, beside how many there are.
+#[component]
+fn Gauge(believed: Axis, log_z: Signal<f64>, modes: Signal<usize>) -> impl IntoView {
+    let count = move || record::modes_believed(log_z.get());
+    let ticks = believed.ticks(8).into_iter().map(|value| {
+        let place = format!("left: {:.2}%", 100.0 * believed.share(value));
+        view! { <span class="tick" style=place>{fixed(value, 0)}</span> }
+    });
+    let ticks = ticks.collect_view();
+    view! {
+        <div class="gauge">
+            <p class="gauge-words">
+                "How many modes does it believe in? " <b>{move || fixed(count(), 2)}</b> ", of "
+                {move || modes.get()}
+            </p>
+            <div class="gauge-bar" aria-hidden="true">
+                <span
+                    class="gauge-fill"
+                    style=move || format!("width: {:.2}%", 100.0 * believed.share(count()))
+                ></span>
+                <span
+                    class="gauge-truth"
+                    style=move || {
+                        format!("left: {:.2}%", 100.0 * believed.share(modes.get() as f64))
+                    }
+                ></span>
+                {ticks}
+            </div>
+        </div>
+    }
+}
+
+/// A strip of dots for each experiment: the total variation of every seed, and the median.
+#[component]
+pub fn Seeds() -> impl IntoView {
+    /// Dots closer than this would cover each other.
+    const WIDTH: f64 = 0.011;
+    /// The axis: total variation from nothing to a little over a lost half.
+    const AXIS: Axis = Axis {
+        lo: 0.0,
+        hi: 0.6,
+        is_log: false,
+    };
+    let models = EXPERIMENTS.iter().filter_map(|e| numbers::model(e.name));
+    let strips = models.filter_map(|model| {
+        let median = record::median(model)?;
+        let runs = model.ensemble.len();
+        let dots = record::dots(model, WIDTH).into_iter().map(|dot| {
+            let class = match dot.fate {
+                Fate::Whole => "seed",
+                Fate::FellLeft => "seed left",
+                Fate::FellRight => "seed right",
+            };
+            let across = AXIS.share(dot.total_variation + WIDTH * f64::from(dot.column));
+            let down = 50.0 + 100.0 * f64::from(dot.row) / ROWS as f64 * 0.9;
+            let style = format!("left: {:.2}%; top: {down:.0}%", 100.0 * across);
+            view! { <span class=class style=style></span> }
+        });
+        let dots = dots.collect_view();
+        let label = format!(
+            "{runs} seeds: median total variation {}; {} collapsed",
+            fixed(median, 3),
+            record::collapsed(model),
+        );
+        Some(view! {
+            <p class="strip-name">{title(model)} <span>"median " {fixed(median, 3)}</span></p>
+            <div class=format!("strip {}", colour(model)) role="img" aria-label=label>
+                {dots}
+                <span
+                    class="median"
+                    style=format!("left: {:.2}%", 100.0 * AXIS.share(median))
+                ></span>
+            </div>
+        })
+    });
+    let strips = strips.collect_view();
+    let ticks = (0..=6).map(|tenth| {
+        let value = f64::from(tenth) / 10.0;
+        let place = format!("left: {:.2}%", 100.0 * AXIS.share(value));
+        view! { <span class="tick" style=place>{fixed(value, 1)}</span> }
+    });
+    let ticks = ticks.collect_view();
+    view! {
+        <figure class="seeds">
+            {strips} <div class="x-ticks">{ticks}</div> <p class="x-name">"total variation"</p>
+            <figcaption>
+                <span class="key seed">"a run"</span>
+                <span class="key seed left">"collapsed to the left"</span>
+                <span class="key seed right">"collapsed to the right"</span>
+                <span class="key median">"median"</span>
+            </figcaption>
+        </figure>
+    }
+}

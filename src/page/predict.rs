@@ -1,0 +1,118 @@
+//! A question before the answer: what a reader expects, remembered by the browser. Nothing is
+//! hidden from those who skip it, and nobody keeps a score.
+
+use leptos::prelude::*;
+use wasm_bindgen::prelude::*;
+
+/// The browser's storage. It may be denied: then answers last as long as the page.
+mod storage {
+    use super::*;
+
+    #[wasm_bindgen]
+    extern "C" {
+        #[wasm_bindgen(js_namespace = localStorage, js_name = getItem, catch)]
+        pub fn get(key: &str) -> Result<Option<String>, JsValue>;
+        #[wasm_bindgen(js_namespace = localStorage, js_name = setItem, catch)]
+        pub fn set(key: &str, value: &str) -> Result<(), JsValue>;
+    }
+}
+
+/// What is stored for a question that was skipped.
+const SKIPPED: &str = "skipped";
+
+/// What became of the question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reply {
+    Open,
+    Skipped,
+    Answer(usize),
+}
+
+impl Reply {
+    fn read(text: Option<String>, answers: usize) -> Reply {
+        match text.as_deref() {
+            Some(SKIPPED) => Reply::Skipped,
+            Some(text) => match text.parse() {
+                Ok(answer) if answer < answers => Reply::Answer(answer),
+                _ => Reply::Open,
+            },
+            None => Reply::Open,
+        }
+    }
+
+    fn text(self) -> String {
+        match self {
+            Reply::Open => String::new(),
+            Reply::Skipped => SKIPPED.into(),
+            Reply::Answer(answer) => answer.to_string(),
+        }
+    }
+}
+
+/// A question with answers, each with what is said to those who chose it. `name` is its place in
+/// the browser's storage.
+#[component]
+pub fn Predict<const N: usize>(
+    name: &'static str,
+    question: String,
+    answers: [(&'static str, String); N],
+) -> impl IntoView {
+    let key = format!("gflownet-tour.prediction.{name}");
+    let reply = RwSignal::new(Reply::read(storage::get(&key).ok().flatten(), N));
+    let settle = move |answer: Reply| {
+        reply.set(answer);
+        // Denied or full, it is forgotten, which harms nothing.
+        let _ = storage::set(&key, &answer.text());
+    };
+    let settle = StoredValue::new_local(settle);
+    let settle = move |answer| settle.with_value(|settle| settle(answer));
+    let (texts, outcomes): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
+    let options = texts.into_iter().enumerate().map(|(place, text)| {
+        view! {
+            <label>
+                <input
+                    type="radio"
+                    name=format!("predict-{name}")
+                    value=place.to_string()
+                    prop:checked=move || reply.get() == Reply::Answer(place)
+                    on:change=move |_| settle(Reply::Answer(place))
+                />
+                {text}
+            </label>
+        }
+    });
+    let options = options.collect_view();
+    let outcome = move || match reply.get() {
+        Reply::Answer(answer) => outcomes.get(answer).cloned(),
+        _ => None,
+    };
+    let is_skipped = Memo::new(move |_| reply.get() == Reply::Skipped);
+    view! {
+        <div class="predict" data-question=name data-answer=move || reply.get().text()>
+            <fieldset hidden=move || is_skipped.get()>
+                <legend>
+                    <b>"What do you expect? "</b>
+                    {question}
+                </legend>
+                {options}
+                <button
+                    type="button"
+                    class="skip"
+                    hidden=move || reply.get() != Reply::Open
+                    on:click=move |_| settle(Reply::Skipped)
+                >
+                    "Skip"
+                </button>
+            </fieldset>
+            <button
+                type="button"
+                class="ask-again"
+                hidden=move || !is_skipped.get()
+                on:click=move |_| settle(Reply::Open)
+            >
+                "A question stood here; show it"
+            </button>
+            <p class="outcome" role="status">{outcome}</p>
+        </div>
+    }
+}

@@ -1,0 +1,184 @@
+//! Moving a demo through the training of its model: a slider and a play button over snapshots,
+//! which are fetched when a reader first touches them.
+
+use super::format::{fixed, thousands};
+use super::link::{Engine, ModelState};
+use super::numbers;
+use crate::experiment::EXPERIMENTS;
+use crate::message::BatchResult;
+use leptos::leptos_dom::helpers::{IntervalHandle, set_interval_with_handle};
+use leptos::prelude::*;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A frame of the playback, if the engine keeps up.
+const FRAME: Duration = Duration::from_millis(140);
+
+/// A demo's place in the training of its model. A handle: copies are the same place.
+#[derive(Clone, Copy)]
+pub struct Scrub {
+    index: usize,
+    engine: Engine,
+    /// Finished iterations at each snapshot; the last is the shipped model.
+    iterations: &'static [usize],
+    /// The snapshot that the reader chose.
+    place: RwSignal<usize>,
+    is_playing: RwSignal<bool>,
+}
+
+impl Scrub {
+    /// The training of the experiment with the given place in the table, at its end; none where
+    /// the manifest lists no snapshots.
+    pub fn new(index: usize, engine: Engine) -> Option<Scrub> {
+        let entry = numbers::model(EXPERIMENTS[index].name)?;
+        let iterations = entry.snapshots.as_ref()?.iterations.as_slice();
+        let scrub = Scrub {
+            index,
+            engine,
+            iterations,
+            place: RwSignal::new(iterations.len().checked_sub(1)?),
+            is_playing: RwSignal::new(false),
+        };
+        Effect::new(move |_| {
+            if scrub.failure().is_some() {
+                scrub.is_playing.set(false);
+                scrub.place.set(scrub.last());
+            }
+        });
+        Some(scrub)
+    }
+
+    fn last(self) -> usize {
+        self.iterations.len() - 1
+    }
+
+    /// The snapshot to draw; none at the end, which is the shipped model, and as long as the
+    /// snapshots are not there.
+    pub fn snapshot(self) -> Option<u32> {
+        let is_loaded = self.engine.trainings[self.index].get() == Some(ModelState::Loaded);
+        let place = self.place.get();
+        (is_loaded && place < self.last()).then_some(place as u32)
+    }
+
+    /// Why the training cannot be shown, if it cannot.
+    pub fn failure(self) -> Option<String> {
+        match self.engine.trainings[self.index].get() {
+            Some(ModelState::Failed(why)) => Some(why),
+            _ => None,
+        }
+    }
+
+    /// Finished iterations of what a batch was drawn from.
+    pub fn iteration(self, batch: &BatchResult) -> usize {
+        let place = batch.snapshot.map_or(self.last(), |place| place as usize);
+        self.iterations[place.min(self.last())]
+    }
+
+    /// Finished iterations in words: `1,225 of 5,000`.
+    pub fn progress(self, iteration: usize) -> String {
+        let last = self.iterations[self.last()];
+        format!(
+            "{} of {}",
+            thousands(iteration as u64),
+            thousands(last as u64)
+        )
+    }
+
+    fn go_to(self, place: usize) {
+        self.engine.load_snapshots(self.index);
+        self.place.set(place.min(self.last()));
+    }
+
+    /// The next frame of the playback, once the figure shows the one before.
+    fn advance(self, drawn: Option<Option<u32>>) {
+        let place = self.place.get_untracked();
+        if place == self.last() {
+            self.is_playing.set(false);
+        } else if drawn == Some(Some(place as u32)) {
+            self.place.set(place + 1);
+        }
+    }
+}
+
+/// The slider, the play button and what they show. `drawn` is the batch on the demo's canvas.
+#[component]
+pub fn Scrubber(scrub: Scrub, drawn: RwSignal<Option<Arc<BatchResult>>>) -> impl IntoView {
+    let experiment = &EXPERIMENTS[scrub.index];
+    let id = format!("{}-training", experiment.name);
+    let drawn_snapshot = move || drawn.with_untracked(|d| d.as_ref().map(|d| d.snapshot));
+    Effect::new(move |running: Option<Option<IntervalHandle>>| {
+        if let Some(handle) = running.flatten() {
+            handle.clear();
+        }
+        let frame = move || scrub.advance(drawn_snapshot());
+        let start = || set_interval_with_handle(frame, FRAME).ok();
+        scrub.is_playing.get().then(start).flatten()
+    });
+    let play = move |_| {
+        let is_at_end = scrub.place.get_untracked() == scrub.last();
+        let plays = !scrub.is_playing.get_untracked();
+        if plays {
+            scrub.go_to(match is_at_end {
+                true => 0,
+                false => scrub.place.get_untracked(),
+            });
+        }
+        scrub.is_playing.set(plays);
+    };
+    let slide = move |ev| {
+        scrub.is_playing.set(false);
+        if let Ok(place) = event_target_value(&ev).parse() {
+            scrub.go_to(place);
+        }
+    };
+    let is_broken = Memo::new(move |_| scrub.failure().is_some());
+    let chosen = move || scrub.iterations[scrub.place.get().min(scrub.last())];
+    let readout = move || {
+        if scrub.engine.trainings[scrub.index].get() == Some(ModelState::Loading) {
+            return "the snapshots are loading".to_owned();
+        }
+        drawn
+            .with(|batch| {
+                let batch = batch.as_ref().filter(|batch| !batch.placeholder)?;
+                let iteration = scrub.iteration(batch);
+                let exploration = experiment.exploration;
+                let extra_std = exploration.extra_std(iteration, experiment.iterations);
+                Some(format!(
+                    "iteration {}, log Z {}, total variation {}, exploration noise {}",
+                    scrub.progress(iteration),
+                    fixed(batch.log_z.unwrap_or(f64::NAN), 3),
+                    fixed(batch.total_variation, 3),
+                    fixed(extra_std, 2),
+                ))
+            })
+            .unwrap_or_default()
+    };
+    view! {
+        <div class="field wide">
+            <label for=id.clone()>"Training"</label>
+            <input
+                type="range"
+                class="training"
+                id=id
+                min="0"
+                max=scrub.last().to_string()
+                step="1"
+                prop:value=move || scrub.place.get().to_string()
+                aria-valuetext=move || format!("iteration {}", scrub.progress(chosen()))
+                disabled=move || is_broken.get()
+                on:pointerdown=move |_| scrub.engine.load_snapshots(scrub.index)
+                on:focus=move |_| scrub.engine.load_snapshots(scrub.index)
+                on:input=slide
+            />
+            <button
+                type="button"
+                class="play"
+                disabled=move || is_broken.get()
+                on:click=play
+            >
+                {move || if scrub.is_playing.get() { "Pause" } else { "Play" }}
+            </button>
+        </div>
+        <p class="training-readout">{readout}</p>
+    }
+}
