@@ -4,7 +4,7 @@
 use super::format::{fixed, thousands};
 use super::link::{Engine, ModelState};
 use super::numbers;
-use crate::experiment::EXPERIMENTS;
+use crate::experiment;
 use crate::exploration::Exploration;
 use crate::message::BatchResult;
 use leptos::leptos_dom::helpers::{IntervalHandle, set_interval_with_handle};
@@ -31,7 +31,7 @@ impl Scrub {
     /// The training of the experiment with the given place in the table, at its end; none where
     /// the manifest lists no snapshots.
     pub fn new(index: usize, engine: Engine) -> Option<Scrub> {
-        let entry = numbers::model(EXPERIMENTS[index].name)?;
+        let entry = numbers::model(experiment::at(index).name)?;
         let iterations = entry.snapshots.as_ref()?.iterations.as_slice();
         let scrub = Scrub {
             index,
@@ -104,7 +104,7 @@ impl Scrub {
 /// The slider, the play button and what they show. `drawn` is the batch on the demo's canvas.
 #[component]
 pub fn Scrubber(scrub: Scrub, drawn: RwSignal<Option<Arc<BatchResult>>>) -> impl IntoView {
-    let experiment = &EXPERIMENTS[scrub.index];
+    let experiment = experiment::at(scrub.index);
     let id = format!("{}-training", experiment.name);
     let drawn_snapshot = move || drawn.with_untracked(|d| d.as_ref().map(|d| d.snapshot));
     Effect::new(move |running: Option<Option<IntervalHandle>>| {
@@ -175,7 +175,7 @@ pub fn Scrubber(scrub: Scrub, drawn: RwSignal<Option<Arc<BatchResult>>>) -> impl
 
 /// What a batch was drawn from, in words.
 fn tell(scrub: Scrub, batch: &BatchResult) -> String {
-    let experiment = &EXPERIMENTS[scrub.index];
+    let experiment = experiment::at(scrub.index);
     let iteration = scrub.iteration(batch);
     let mut words = format!(
         "iteration {}, log Z {}, total variation {}",

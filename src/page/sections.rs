@@ -12,6 +12,7 @@ use super::picture::{PATHS, Picture, chance, target_curve, total_variation};
 use super::plot::{Layout, Scene, draw};
 use super::predict::Predict;
 use super::screen::Screen;
+use super::solved::Solved;
 use super::temperature::TemperatureFigure;
 use super::trace_panel::TracePanel;
 use crate::experiment::{BATCH, EXPERIMENTS, Experiment, HIDDEN};
@@ -571,6 +572,7 @@ pub fn Harder() -> impl IntoView {
                 "Finding every mode is one thing, and giving each its share is another. The second needs a
                 number that is not a picture."
             </Learned>
+            <Solved />
         </Section>
     }
 }
