@@ -643,6 +643,17 @@ pub fn Temperature() -> impl IntoView {
                 <Math formula=tex::TEMPERATURE /> ","
             </p>
             <Formula parts=[tex::SCALED] />
+            <p>
+                "and leaves the means alone. The name suggests more than that. Where else one speaks of
+                temperature, the target itself is raised to a power,"
+            </p>
+            <Formula parts=[tex::TEMPERED_TARGET, tex::TEMPERED_AREA] />
+            <p>
+                "As " <Math formula=tex::T_TO_ZERO /> " this gathers all mass on the highest peak, and a
+                high " <Math formula=tex::TEMPERATURE /> " flattens it. To sample from it one would train
+                a model for " <Math formula=tex::TEMPERED /> ". Scaling the steps of a model that was
+                trained for " <Math formula=tex::R /> " is something else."
+            </p>
             <Predict
                 name="temperature"
                 question="Turn it down until nearly no noise is left. Where do the walks of the happy case, with its two modes, end?".into()
@@ -661,17 +672,6 @@ pub fn Temperature() -> impl IntoView {
                     ),
                 ]
             />
-            <p>
-                "and leaves the means alone. The name suggests more than that. Where else one speaks of
-                temperature, the target itself is raised to a power,"
-            </p>
-            <Formula parts=[tex::TEMPERED_TARGET, tex::TEMPERED_AREA] />
-            <p>
-                "As " <Math formula=tex::T_TO_ZERO /> " this gathers all mass on the highest peak, and a
-                high " <Math formula=tex::TEMPERATURE /> " flattens it. To sample from it one would train
-                a model for " <Math formula=tex::TEMPERED /> ". Scaling the steps of a model that was
-                trained for " <Math formula=tex::R /> " is something else."
-            </p>
             <TemperatureFigure />
             <p>
                 "Take the noise away altogether, and every walk makes the same steps. One path is left, with one
