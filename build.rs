@@ -1,5 +1,5 @@
-//! Prepares what the page needs at compile time: its formulas as MathML, and the manifest of the
-//! bundled models, where there is one.
+//! Prepares what the page needs at compile time: its formulas as MathML, and what the trainer
+//! wrote about the bundled models, where there is that.
 
 use pulldown_latex::config::{DisplayMode, RenderConfig};
 use pulldown_latex::{Parser, Storage, push_mathml};
@@ -8,27 +8,29 @@ use std::{env, error::Error, fs};
 
 const FORMULAS: &str = "src/page/formulas.txt";
 const MANIFEST: &str = "pretrained/manifest.json";
+const ABLATION: &str = "pretrained/four_mode_solved.ablation.json";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed={FORMULAS}");
-    println!("cargo::rerun-if-changed={MANIFEST}");
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(
         out.join("formulas.rs"),
         formulas(&fs::read_to_string(FORMULAS)?)?,
     )?;
     // A tree without trained models still builds: the page then says that its numbers are missing.
-    let manifest = if Path::new(MANIFEST).exists() {
-        // Without its indentation, which is half of it and would be part of the page's file.
-        fs::read_to_string(MANIFEST)?
-            .lines()
-            .map(str::trim_start)
-            .collect()
-    } else {
-        String::new()
-    };
-    fs::write(out.join("manifest.json"), manifest)?;
+    for file in [MANIFEST, ABLATION] {
+        println!("cargo::rerun-if-changed={file}");
+        let text = if Path::new(file).exists() {
+            // Without its indentation, which is half of it and would be part of the page's file.
+            let text = fs::read_to_string(file)?;
+            text.lines().map(str::trim_start).collect()
+        } else {
+            String::new()
+        };
+        let name = Path::new(file).file_name().unwrap_or_default();
+        fs::write(out.join(name), text)?;
+    }
     Ok(())
 }
 

@@ -193,6 +193,24 @@ pub fn all() -> impl Iterator<Item = &'static Experiment> {
     EXPERIMENTS.iter().chain(&FURTHER)
 }
 
+/// How many [`all`] are.
+pub const COUNT: usize = EXPERIMENTS.len() + FURTHER.len();
+
+/// The place among [`all`] of the experiment called `name`, if there is one.
+pub fn place(name: &str) -> Option<usize> {
+    all().position(|e| e.name == name)
+}
+
+/// The experiment with the given place among [`all`].
+///
+/// # Panics
+/// When `place` is not below [`COUNT`].
+pub fn at(place: usize) -> &'static Experiment {
+    EXPERIMENTS
+        .get(place)
+        .unwrap_or_else(|| &FURTHER[place - EXPERIMENTS.len()])
+}
+
 impl Experiment {
     /// The experiment called `name`, if there is one.
     pub fn named(name: &str) -> Option<&'static Experiment> {
@@ -233,5 +251,10 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), EXPERIMENTS.len() + FURTHER.len());
         assert_eq!(Experiment::named("nine_mode"), None);
+        for (index, experiment) in all().enumerate() {
+            assert_eq!(place(experiment.name), Some(index));
+            assert_eq!(at(index), experiment);
+        }
+        assert_eq!(all().count(), COUNT);
     }
 }

@@ -29,6 +29,7 @@ impl Level {
         }
         #[cfg(not(target_arch = "x86_64"))]
         levels.push(Level::best());
+        #[cfg(not(target_arch = "wasm32"))]
         if !matches!(levels.last(), Some(Level(Arch::Scalar))) {
             levels.push(Level(Arch::Scalar));
         }
@@ -54,6 +55,13 @@ impl Level {
 
     #[inline(always)]
     pub(crate) fn dispatch<Op: WithSimd>(self, op: Op) -> Op::Output {
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        match self.0 {
+            Arch::Simd128(simd) => Simd::vectorize(simd, op),
+            // So the file carries no second copy of everything in plain scalars.
+            _ => unreachable!("a browser without simd128 refuses the whole file"),
+        }
+        #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
         self.0.dispatch(op)
     }
 }

@@ -81,6 +81,7 @@ pub fn BugAlgebra() -> impl IntoView {
         })
         .unwrap_or_default()
     };
+    let modes = taught(BackwardLoop::Correct).modes.len();
     let controls = move || {
         BackwardLoop::ALL
             .map(|counted| {
@@ -145,7 +146,7 @@ pub fn BugAlgebra() -> impl IntoView {
                     }}
                 </dt>
                 <dd class="asked-log-z">{number(|asked| asked.log_z_asked)}</dd>
-                <dt><Math formula=tex::LN_K />", the truth"</dt>
+                <dt><Math formula=tex::LN_K />{format!(" = ln {modes}, the truth")}</dt>
                 <dd>{number(|asked| asked.log_z_true)}</dd>
                 <dt>"Total variation, model to what the loss asks for"</dt>
                 <dd class="to-asked">{number(|asked| asked.to_asked)}</dd>
@@ -172,9 +173,18 @@ pub fn BugAlgebra() -> impl IntoView {
                     })
             }}
             <p class="aside">
-                "Nothing here is sampled. "<Math formula=tex::H />
-                " is the mean over all backward walks, computed by quadrature through the backward network of the
-                same model; the model's density is computed through its forward network. Neither knows of the other."
+                "Nothing here is sampled: the model's density is computed through its forward network"
+                {move || {
+                    (shown.get() == Some(BackwardLoop::CountsForced))
+                        .then(|| {
+                            view! {
+                                ", and "
+                                <Math formula=tex::H />
+                                ", the mean over all backward walks, by quadrature through its backward network. Neither knows
+                                of the other"
+                            }
+                        })
+                }} "."
             </p>
         </StudyPanel>
     }

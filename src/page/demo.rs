@@ -13,7 +13,7 @@ use super::plot::{Layout, Scene, draw};
 use super::screen::Screen;
 use super::scrub::{Scrub, Scrubber};
 use crate::balance::BackwardLoop;
-use crate::experiment::{DEFAULT_SEED, EXPERIMENTS, Experiment};
+use crate::experiment::{self, DEFAULT_SEED, Experiment};
 use crate::message::{BatchResult, DeviceChoice, DeviceUsed, GpuStatus, PLACEHOLDER_STD};
 use leptos::html;
 use leptos::prelude::*;
@@ -38,10 +38,10 @@ pub fn model_colour(experiment: &Experiment, palette: &Palette) -> Rgb {
     }
 }
 
-/// The demo of the experiment with the given place in the table.
+/// The demo of the experiment with the given place among all.
 #[component]
 pub fn Demo(index: usize) -> impl IntoView {
-    let experiment = &EXPERIMENTS[index];
+    let experiment = experiment::at(index);
     let engine = expect_context::<Engine>();
     let screen = expect_context::<Screen>();
     let slot = engine.open();
@@ -64,6 +64,7 @@ pub fn Demo(index: usize) -> impl IntoView {
             && !is_near.get_untracked()
             && screen.is_near(&canvas)
         {
+            engine.load(index);
             is_near.set(true);
         }
     });

@@ -3,7 +3,7 @@
 
 use super::demo::Math;
 use super::flow_map::{DEPTH, LIMIT, Pane, View};
-use super::format::{UNKNOWN, fixed, percent, place};
+use super::format::{UNKNOWN, fixed, percent, place, superscript};
 use super::formulas as tex;
 use super::palette::{Palette, Rgb, mix};
 use super::picture::{Curve, centres, within};
@@ -27,7 +27,7 @@ const FIRST: usize = 2;
 // Where the panes are on their canvas, in CSS pixels.
 const LEFT: f64 = 46.0;
 const RIGHT: f64 = 10.0;
-const HEADING: f64 = 26.0;
+const HEADING: f64 = 36.0;
 const AXIS: f64 = 30.0;
 
 /// Where the cursor is.
@@ -123,11 +123,11 @@ pub fn FlowPanel() -> impl IntoView {
         said(&|_, view| {
             format!(
                 "{} of the forward flow lies within a quarter of a nat of the backward flow. {} of \
-                 the reward is missed: there, at the last step, the forward flow is less than \
-                 e^\u{2212}{} of the backward flow.",
+                 the reward is missed: there, at the last step, the forward flow is less than e{} \
+                 of the backward flow.",
                 percent(view.balanced(), 0),
                 percent(view.missed(), 0),
-                fixed(LIMIT, 0),
+                superscript(-LIMIT as i32),
             )
         })
     };
@@ -198,7 +198,7 @@ pub fn FlowPanel() -> impl IntoView {
                 ></canvas>
                 <figcaption>
                     <span class="scale">
-                        {format!("e^\u{2212}{} of the highest flow", fixed(DEPTH, 0))}
+                        {format!("e{} of the highest flow", superscript(-DEPTH as i32))}
                         <span class="ramp flow"></span> "the highest"
                     </span>
                     <span class="scale">
@@ -246,7 +246,7 @@ pub fn FlowPanel() -> impl IntoView {
                 <output class="reading" for="flow-x flow-t">{reading}</output>
             </div>
             <figure>
-                <canvas class="plot short" node_ref=laws role="img" aria-label=laws_label></canvas>
+                <canvas class="plot walk" node_ref=laws role="img" aria-label=laws_label></canvas>
                 <figcaption>
                     <span class="key line model">"forward policy, at "<Math formula=tex::STATE /></span>
                     <span class="key line bug">"backward policy"</span>

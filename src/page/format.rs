@@ -42,20 +42,32 @@ pub fn thousands(number: u64) -> String {
     text
 }
 
+/// A whole number as an exponent.
+pub fn superscript(exponent: i32) -> String {
+    exponent
+        .to_string()
+        .chars()
+        .map(|c| match c {
+            '-' => '⁻',
+            '1' => '¹',
+            '2' => '²',
+            '3' => '³',
+            // The others stand together, zero before them.
+            c => char::from_u32('⁰' as u32 + c.to_digit(10).unwrap_or(0)).unwrap_or(c),
+        })
+        .collect()
+}
+
 /// A probability: in percent, or as a power of ten where percent would have too many zeros.
 pub fn chance(probability: f64) -> String {
-    const SUPERSCRIPTS: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
     if !(probability > 0.0 && probability < 1e-3) {
         return percent(probability, 1);
     }
     let exponent = probability.log10().floor();
-    let digits: String = format!("{}", -exponent)
-        .bytes()
-        .map(|b| SUPERSCRIPTS[usize::from(b - b'0') % 10])
-        .collect();
     format!(
-        "{}\u{202f}·\u{202f}10⁻{digits}",
-        fixed(probability / 10f64.powf(exponent), 1)
+        "{}\u{202f}·\u{202f}10{}",
+        fixed(probability / 10f64.powf(exponent), 1),
+        superscript(exponent as i32)
     )
 }
 
@@ -166,6 +178,7 @@ mod tests {
             (0.0, "0.0\u{202f}%"),
             (4.2e-4, "4.2\u{202f}·\u{202f}10⁻⁴"),
             (1.5e-12, "1.5\u{202f}·\u{202f}10⁻¹²"),
+            (7.0e-290, "7.0\u{202f}·\u{202f}10⁻²⁹⁰"),
             (f64::NAN, "–\u{202f}%"),
         ] {
             assert_eq!(chance(probability), expected);

@@ -3,7 +3,7 @@
 
 use super::numbers;
 use super::schedule::Schedule;
-use crate::experiment::EXPERIMENTS;
+use crate::experiment::{self, COUNT, EXPERIMENTS};
 use crate::message::{
     BatchResult, DeviceChoice, FromEngine, GpuStatus, Question, SampleRequest, StudyRequest,
     StudyResult, ToEngine, decode, encode,
@@ -79,10 +79,10 @@ pub struct Engine {
     link: StoredValue<Link, LocalStorage>,
     /// What the engine is up to.
     pub state: RwSignal<EngineState>,
-    /// What became of each experiment's weights, in the order of the table.
-    pub models: [RwSignal<ModelState>; EXPERIMENTS.len()],
+    /// What became of each experiment's weights, in the order of the tables.
+    pub models: [RwSignal<ModelState>; COUNT],
     /// What became of the snapshots of each experiment's training; none while nobody asked.
-    pub trainings: [RwSignal<Option<ModelState>>; EXPERIMENTS.len()],
+    pub trainings: [RwSignal<Option<ModelState>>; COUNT],
     /// The reader's choice, one for the page.
     pub device: RwSignal<DeviceChoice>,
     /// What the reader should know of an engine that had to be started again.
@@ -98,6 +98,8 @@ struct Link {
     silent_ticks: u32,
     slots: Vec<(Slot, Schedule<Draft>)>,
     studies: Vec<(StudySlot, Schedule<(&'static str, Question)>)>,
+    /// The models beside the tour's that were asked for.
+    further: Vec<usize>,
 }
 
 impl Engine {
@@ -106,16 +108,35 @@ impl Engine {
         let engine = Engine {
             link: StoredValue::new_local(Link::default()),
             state: RwSignal::new(EngineState::Starting),
-            models: EXPERIMENTS
-                .each_ref()
-                .map(|_| RwSignal::new(ModelState::Loading)),
-            trainings: EXPERIMENTS.each_ref().map(|_| RwSignal::new(None)),
+            models: [(); COUNT].map(|()| RwSignal::new(ModelState::Loading)),
+            trainings: [(); COUNT].map(|()| RwSignal::new(None)),
             device: RwSignal::new(DeviceChoice::Auto),
             restarted: RwSignal::new(None),
         };
         engine.spawn();
         set_interval(move || engine.tick(), TICK);
         engine
+    }
+
+    /// Asks for an experiment's weights, given by its place, unless they were asked for before. The
+    /// tour's five are asked for when the engine starts.
+    pub fn load(self, index: usize) {
+        let is_due = self.link.try_update_value(|link| {
+            let is_new = index >= EXPERIMENTS.len() && !link.further.contains(&index);
+            if is_new {
+                link.further.push(index);
+            }
+            // What is asked before the worker listens is sent when it does.
+            is_new && link.is_ready
+        });
+        if is_due == Some(true) {
+            self.send_load(index);
+        }
+    }
+
+    fn send_load(self, index: usize) {
+        let model = experiment::at(index).name.to_owned();
+        self.send(&ToEngine::Load { model });
     }
 
     /// Asks for the snapshots of an experiment's training, given by its place in the table, unless
@@ -133,7 +154,7 @@ impl Engine {
     }
 
     fn send_load_snapshots(self, index: usize) {
-        let name = EXPERIMENTS[index].name;
+        let name = experiment::at(index).name;
         if let Some(snapshots) = numbers::model(name).and_then(|model| model.snapshots.as_ref()) {
             self.send(&ToEngine::LoadSnapshots {
                 model: name.to_owned(),
@@ -338,14 +359,12 @@ impl Engine {
             Ok(FromEngine::Ready) => self.introduce(),
             Ok(FromEngine::Gpu(status)) => self.state.set(EngineState::Settled(status)),
             Ok(FromEngine::Model { model, outcome }) => {
-                let place = EXPERIMENTS.iter().position(|e| e.name == model);
-                if let Some(index) = place {
+                if let Some(index) = experiment::place(&model) {
                     self.models[index].set(settled(outcome));
                 }
             }
             Ok(FromEngine::Snapshots { model, outcome }) => {
-                let place = EXPERIMENTS.iter().position(|e| e.name == model);
-                if let Some(index) = place {
+                if let Some(index) = experiment::place(&model) {
                     self.trainings[index].set(Some(settled(outcome)));
                 }
             }
@@ -378,9 +397,9 @@ impl Engine {
             pretrained_url,
             gpu,
         });
-        for experiment in &EXPERIMENTS {
-            let model = experiment.name.to_owned();
-            self.send(&ToEngine::Load { model });
+        let further = self.link.with_value(|link| link.further.clone());
+        for index in (0..EXPERIMENTS.len()).chain(further) {
+            self.send_load(index);
         }
         for (index, training) in self.trainings.iter().enumerate() {
             if training.get_untracked().is_some() {

@@ -32,6 +32,8 @@ mod scrub;
 #[cfg(target_arch = "wasm32")]
 mod sections;
 #[cfg(target_arch = "wasm32")]
+mod solved;
+#[cfg(target_arch = "wasm32")]
 mod study;
 #[cfg(target_arch = "wasm32")]
 mod temperature;

@@ -4,6 +4,7 @@
 use super::format::{UNKNOWN, enumeration, fixed, percent, place, spelled, thousands};
 use super::record;
 use crate::experiment::Experiment;
+use crate::weights::ablation::{self, Ablation};
 use crate::weights::manifest::{self, CurvePoint, Manifest, ModelEntry};
 use std::sync::LazyLock;
 
@@ -17,6 +18,16 @@ fn read(json: &str) -> Result<Manifest, String> {
         return Err(format!("this build has no {FILE}"));
     }
     manifest::parse(FILE, json).map_err(|error| error.to_string())
+}
+
+static ABLATION: LazyLock<Option<Ablation>> = LazyLock::new(|| {
+    let text = include_str!(concat!(env!("OUT_DIR"), "/four_mode_solved.ablation.json"));
+    ablation::parse("four_mode_solved.ablation.json", text).ok()
+});
+
+/// What each option of the solved four modes' recipe is worth, where that was measured.
+pub fn ablation() -> Option<&'static Ablation> {
+    ABLATION.as_ref()
 }
 
 /// Why the text has no numbers, if it has none.

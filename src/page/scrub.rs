@@ -4,7 +4,8 @@
 use super::format::{fixed, thousands};
 use super::link::{Engine, ModelState};
 use super::numbers;
-use crate::experiment::EXPERIMENTS;
+use crate::experiment;
+use crate::exploration::Exploration;
 use crate::message::BatchResult;
 use leptos::leptos_dom::helpers::{IntervalHandle, set_interval_with_handle};
 use leptos::prelude::*;
@@ -30,7 +31,7 @@ impl Scrub {
     /// The training of the experiment with the given place in the table, at its end; none where
     /// the manifest lists no snapshots.
     pub fn new(index: usize, engine: Engine) -> Option<Scrub> {
-        let entry = numbers::model(EXPERIMENTS[index].name)?;
+        let entry = numbers::model(experiment::at(index).name)?;
         let iterations = entry.snapshots.as_ref()?.iterations.as_slice();
         let scrub = Scrub {
             index,
@@ -103,7 +104,7 @@ impl Scrub {
 /// The slider, the play button and what they show. `drawn` is the batch on the demo's canvas.
 #[component]
 pub fn Scrubber(scrub: Scrub, drawn: RwSignal<Option<Arc<BatchResult>>>) -> impl IntoView {
-    let experiment = &EXPERIMENTS[scrub.index];
+    let experiment = experiment::at(scrub.index);
     let id = format!("{}-training", experiment.name);
     let drawn_snapshot = move || drawn.with_untracked(|d| d.as_ref().map(|d| d.snapshot));
     Effect::new(move |running: Option<Option<IntervalHandle>>| {
@@ -137,21 +138,10 @@ pub fn Scrubber(scrub: Scrub, drawn: RwSignal<Option<Arc<BatchResult>>>) -> impl
         if scrub.engine.trainings[scrub.index].get() == Some(ModelState::Loading) {
             return "the snapshots are loading".to_owned();
         }
-        drawn
-            .with(|batch| {
-                let batch = batch.as_ref().filter(|batch| !batch.placeholder)?;
-                let iteration = scrub.iteration(batch);
-                let exploration = experiment.exploration;
-                let extra_std = exploration.extra_std(iteration, experiment.iterations);
-                Some(format!(
-                    "iteration {}, log Z {}, total variation {}, exploration noise {}",
-                    scrub.progress(iteration),
-                    fixed(batch.log_z.unwrap_or(f64::NAN), 3),
-                    fixed(batch.total_variation, 3),
-                    fixed(extra_std, 2),
-                ))
-            })
-            .unwrap_or_default()
+        drawn.with(|batch| {
+            let batch = batch.as_ref().filter(|batch| !batch.placeholder);
+            batch.map_or_else(String::new, |batch| tell(scrub, batch))
+        })
     };
     view! {
         <div class="field wide">
@@ -181,4 +171,23 @@ pub fn Scrubber(scrub: Scrub, drawn: RwSignal<Option<Arc<BatchResult>>>) -> impl
         </div>
         <p class="training-readout">{readout}</p>
     }
+}
+
+/// What a batch was drawn from, in words.
+fn tell(scrub: Scrub, batch: &BatchResult) -> String {
+    let experiment = experiment::at(scrub.index);
+    let iteration = scrub.iteration(batch);
+    let mut words = format!(
+        "iteration {}, log Z {}, total variation {}",
+        scrub.progress(iteration),
+        fixed(batch.log_z.unwrap_or(f64::NAN), 3),
+        fixed(batch.total_variation, 3),
+    );
+    if experiment.exploration != Exploration::None {
+        let extra_std = experiment
+            .exploration
+            .extra_std(iteration, experiment.iterations);
+        words += &format!(", exploration noise {}", fixed(extra_std, 2));
+    }
+    words
 }

@@ -12,6 +12,7 @@ use super::picture::{PATHS, Picture, chance, target_curve, total_variation};
 use super::plot::{Layout, Scene, draw};
 use super::predict::Predict;
 use super::screen::Screen;
+use super::solved::Solved;
 use super::temperature::TemperatureFigure;
 use super::trace_panel::TracePanel;
 use crate::experiment::{BATCH, EXPERIMENTS, Experiment, HIDDEN};
@@ -506,9 +507,9 @@ pub fn OffPolicy() -> impl IntoView {
                 "Both modes are there, with " {numbers::masses(name(OFF_POLICY))}
                 " of the mass, and total variation is " {numbers::total_variation(name(OFF_POLICY))}
                 ". The wide early walks stumbled on both bells before the policy had made up its mind, and by
-                the time they grew narrow it had learned to serve both. It is no guarantee: of "
-                {numbers::seeds(name(OFF_POLICY))} " seeds, " {numbers::collapsed(name(OFF_POLICY))}
-                " lost a mode all the same."
+                the time they grew narrow it had learned to serve both. It is no guarantee: "
+                {numbers::collapsed(name(OFF_POLICY))}
+                " runs, each from a seed of its own, lost a mode all the same."
             </p>
             <p>
                 "Not all is well: " <Math formula=tex::LOG_Z /> " is " {numbers::log_z(name(OFF_POLICY))}
@@ -571,6 +572,7 @@ pub fn Harder() -> impl IntoView {
                 "Finding every mode is one thing, and giving each its share is another. The second needs a
                 number that is not a picture."
             </Learned>
+            <Solved />
         </Section>
     }
 }

@@ -56,13 +56,13 @@ impl Stop {
         }
     }
 
-    /// The step as the formula has it.
-    fn name(self) -> String {
+    /// What the place takes the logarithm of, as the formula has it.
+    fn name(self, steps: usize) -> String {
         let sub = |t: usize| char::from_u32('₀' as u32 + t as u32).unwrap_or('ₜ');
         match self {
-            Stop::Forward(t) => format!("log P_F(x{} | x{})", sub(t + 1), sub(t)),
-            Stop::Backward(t) => format!("log P_B(x{} | x{})", sub(t - 1), sub(t)),
-            Stop::Reward => "log R".into(),
+            Stop::Forward(t) => format!("P_F(x{}|x{})", sub(t + 1), sub(t)),
+            Stop::Backward(t) => format!("P_B(x{}|x{})", sub(t.saturating_sub(1)), sub(t)),
+            Stop::Reward => format!("R(x{})", sub(steps)),
             Stop::Sum => "residual".into(),
         }
     }
@@ -153,7 +153,7 @@ pub fn TracePanel() -> impl IntoView {
                 view! {
                     <tr class=class aria-current=is_now.then_some("step")>
                         <th scope="row">{name}</th>
-                        <td>{law}</td>
+                        <td class="law">{law}</td>
                         <td>{action}</td>
                         <td>{log}</td>
                         <td>{push}</td>
@@ -267,7 +267,7 @@ pub fn TracePanel() -> impl IntoView {
                 <button
                     type="button"
                     class="later"
-                    prop:disabled=move || stop.get() >= last
+                    prop:disabled=move || { stop.get() >= last }
                     on:click=move |_| go(true)
                 >
                     "Next term"
@@ -276,12 +276,12 @@ pub fn TracePanel() -> impl IntoView {
             </div>
             <table class="terms">
                 <caption>
-                    "The terms of this walk, in nats. Push: the negative derivatives of the squared residual by μ, and by the network's raw number for σ"
+                    "The terms of this walk: logarithms, in nats. Push: the negative derivatives of the squared residual by μ, and by the network's raw number for σ"
                 </caption>
                 <thead>
                     <tr>
-                        <th scope="col">"term"</th>
-                        <th scope="col">"law μ ± σ"</th>
+                        <th scope="col">"log of"</th>
+                        <th scope="col" class="law">"law μ ± σ"</th>
                         <th scope="col">"step"</th>
                         <th scope="col">"value"</th>
                         <th scope="col">"push μ, σ"</th>
@@ -304,10 +304,18 @@ pub fn TracePanel() -> impl IntoView {
 /// A row of the table: name, law, action, value, push and the row's class.
 fn row(stop: Stop, trace: &Trace, now: Stop) -> [String; 6] {
     let none = String::new;
+    let steps = trace.forward.len();
     let Some(term) = stop.term(trace) else {
         let class = if stop == now { "now" } else { "" };
         let value = fixed(trace.log_reward, 2);
-        return [stop.name(), none(), none(), value, none(), class.into()];
+        return [
+            stop.name(steps),
+            none(),
+            none(),
+            value,
+            none(),
+            class.into(),
+        ];
     };
     let class = match (stop == now, term.is_counted) {
         (true, _) => "now",
@@ -318,10 +326,10 @@ fn row(stop: Stop, trace: &Trace, now: Stop) -> [String; 6] {
         let push = format!("{}, {}", signed(-term.by_mean), signed(-term.by_raw_std));
         (fixed(term.log_density, 2), push)
     } else {
-        ("not counted".into(), none())
+        ("uncounted".into(), none())
     };
     [
-        stop.name(),
+        stop.name(steps),
         format!("{} ± {}", fixed(term.mean, 2), fixed(term.std, 2)),
         fixed(term.action, 2),
         value,
@@ -353,21 +361,21 @@ fn explain(trace: &Trace, stop: Stop) -> String {
     let law = |term: &Term| format!("μ = {}, σ = {}", fixed(term.mean, 2), fixed(term.std, 2));
     match (stop, stop.term(trace)) {
         (Stop::Forward(t), Some(term)) => format!(
-            "Step {} of {steps}, forward: at x = {} the policy says {}, and the step was {}. {} = {}. {}",
+            "Step {} of {steps}, forward: at x = {} the policy says {}, and the step was {}. log {} = {}. {}",
             t + 1,
             state(t),
             law(term),
             fixed(term.action, 2),
-            stop.name(),
+            stop.name(steps),
             fixed(term.log_density, 2),
             push(term),
         ),
         (Stop::Backward(t), Some(term)) if term.is_counted => format!(
-            "Back from t = {t}: at x = {} the backward policy says {}, and the step was {}. {} = {}. {}",
+            "Back from t = {t}: at x = {} the backward policy says {}, and the step was {}. log {} = {}. {}",
             state(t),
             law(term),
             fixed(term.action, 2),
-            stop.name(),
+            stop.name(steps),
             fixed(term.log_density, 2),
             push(term),
         ),
@@ -439,8 +447,8 @@ fn rarity(experiment: &Experiment, study: &TraceStudy) -> String {
     if study.chance * trained < 0.01 {
         let residual = study.trace.residual;
         words += &format!(
-            "As the model is now, not one of as many would come here, so the residual of {} nats, \
-             a loss of {}, is in no average that training ever took. ",
+            "As the model is now, not one of as many would come here: the residual of {} nats, a loss \
+             of {}, enters no average. ",
             fixed(residual, 1),
             thousands(residual.powi(2).round() as u64),
         );

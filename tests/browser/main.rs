@@ -477,13 +477,13 @@ fn the_flow_is_read_by_sliders_keys_and_pointer() {
         .chrome
         .until(&format!("{reading} !== {}", Value::from(before.as_str())));
 
-    // The middle of the topmost pane, nearly.
+    // In the middle of the topmost row, below the heading.
     visit.chrome.eval(&format!(
         "(() => {{
             const it = {}.querySelector('canvas.maps');
             const {{ left, top, width }} = it.getBoundingClientRect();
             it.dispatchEvent(new PointerEvent('pointermove', {{ bubbles: true,
-                clientX: left + 46 + (width - 56) / 2 + 1, clientY: top + 30 }}));
+                clientX: left + 46 + (width - 56) / 2 + 1, clientY: top + 44 }}));
         }})()",
         study(name)
     ));
