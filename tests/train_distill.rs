@@ -155,7 +155,7 @@ fn it_ends_with_a_table_of_the_models_and_of_the_seeds() {
     for experiment in experiment::all() {
         let lines = text
             .lines()
-            .filter(|line| line.starts_with(experiment.name));
+            .filter(|line| line.split_whitespace().next() == Some(experiment.name));
         assert_eq!(lines.count(), 2, "{text}");
     }
     assert!(
@@ -276,7 +276,10 @@ fn list_names_the_models_and_writes_nothing() {
     let output = run(folder.path(), &["--list"]);
     assert_success(&output);
     let text = String::from_utf8(output.stdout).unwrap();
-    let named = |e: &Experiment| text.lines().any(|line| line.starts_with(e.name));
+    let named = |e: &Experiment| {
+        let mut first_words = text.lines().map(|line| line.split_whitespace().next());
+        first_words.any(|word| word == Some(e.name))
+    };
     assert!(experiment::all().all(named), "{text}");
     assert_eq!(names(folder.path()), [""; 0]);
 }

@@ -29,6 +29,7 @@ impl Level {
         }
         #[cfg(not(target_arch = "x86_64"))]
         levels.push(Level::best());
+        #[cfg(not(target_arch = "wasm32"))]
         if !matches!(levels.last(), Some(Level(Arch::Scalar))) {
             levels.push(Level(Arch::Scalar));
         }
@@ -54,6 +55,13 @@ impl Level {
 
     #[inline(always)]
     pub(crate) fn dispatch<Op: WithSimd>(self, op: Op) -> Op::Output {
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        match self.0 {
+            Arch::Simd128(simd) => Simd::vectorize(simd, op),
+            // So the file carries no second copy of everything in plain scalars.
+            _ => unreachable!("a browser without simd128 refuses the whole file"),
+        }
+        #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
         self.0.dispatch(op)
     }
 }
@@ -303,7 +311,7 @@ pub(crate) fn ln<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 
 /// π/2 in three parts, the first two so short that their products with whole numbers up to 2^13
 /// are exact.
-const HALF_PI: [f32; 3] = [1.570_312_5, 4.837_512_97e-4, 7.549_79e-8];
+const HALF_PI: [f32; 3] = [1.570_312_5, 4.837_513e-4, 7.549_79e-8];
 /// The largest angle that [`sin_cos`] takes, in radians.
 const MOST_ANGLE: f32 = 8_192.0;
 

@@ -597,9 +597,11 @@ impl WithSimd for Batch<'_> {
                     }
                 }
                 if let Some(replay) = replay {
-                    let after = &mut after[0][..len];
-                    for i in forward_rows.saturating_sub(chunk)..len {
-                        after[i] = replay.states[t + 1].floats()[chunk + i - forward_rows];
+                    let first = forward_rows.saturating_sub(chunk).min(len);
+                    let stored = (chunk + first).saturating_sub(forward_rows);
+                    let stored = &replay.states[t + 1].floats()[stored..];
+                    for (to, &stored) in after[0][first..len].iter_mut().zip(stored) {
+                        *to = stored;
                     }
                 }
                 let (to, _) = S::as_simd_f32s(&after[0]);

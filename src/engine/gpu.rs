@@ -477,6 +477,11 @@ fn read_state(
     }
 }
 
+/// Radians per unit of x of a wave, for the kernel's compiler.
+fn frequency(wave: usize) -> f32 {
+    FREQUENCIES[wave] as f32
+}
+
 /// The first hidden layer of a policy that reads features, of which it has one a step.
 #[cube]
 fn read_features(
@@ -501,7 +506,7 @@ fn read_features(
     }
     #[unroll]
     for wave in 0..comptime!(FREQUENCIES.len()) {
-        let angle = Lanes::new(comptime!(FREQUENCIES[wave] as f32)) * x;
+        let angle = Lanes::new(comptime!(frequency(wave))) * x;
         let gain = Lanes::new(comptime!(WAVE_GAIN as f32));
         let turn = half_turn(angle);
         let sin = gain * turn.sign * polynomial(turn.rest, 1usize);
@@ -571,7 +576,7 @@ fn half_turn(angle: Lanes) -> HalfTurn {
     // π in three parts, the first two so short that their products with the turns are exact.
     let rest = angle
         - turns * Lanes::new(3.140_625f32)
-        - turns * Lanes::new(9.675_025_9e-4f32)
+        - turns * Lanes::new(9.675_026e-4f32)
         - turns * Lanes::new(1.509_958e-7f32);
     HalfTurn {
         sign: Lanes::new(1.0f32) - odd * Lanes::new(2.0f32),

@@ -1,7 +1,9 @@
 //! Trainings shown: the curves of each run with a cursor, the count of modes that its log Z
 //! stands for, and the runs of other seeds. All of it comes from the manifest.
 
+use super::demo::Math;
 use super::format::{fixed, thousands};
+use super::formulas;
 use super::numbers;
 use super::record::{self, Axis, BOX, Fate, ROWS};
 use crate::balance::BackwardLoop;
@@ -133,7 +135,7 @@ pub fn History() -> impl IntoView {
                     <tr>
                         <th scope="col">"run"</th>
                         <th scope="col">"loss"</th>
-                        <th scope="col">"e^(log Z)"</th>
+                        <th scope="col"><Math formula=formulas::EXP_LOG_Z /></th>
                         <th scope="col">"modes"</th>
                         <th scope="col">"total variation"</th>
                     </tr>
@@ -264,11 +266,12 @@ fn Curves(models: Vec<&'static ModelEntry>, chosen: RwSignal<usize>) -> impl Int
                 ></span>
             </div>
             <div class="x-ticks">{ticks}</div>
-            <p class="x-name">"iteration"</p>
+            <p class="x-name">"iteration, log scale"</p>
         </div>
         <p class="history-readout">{words}</p>
         <Gauge
             believed
+            colour=Signal::derive(move || colour(model()))
             log_z=Signal::derive(move || point().log_z)
             modes=Signal::derive(move || model().recipe.modes.len())
         />
@@ -284,7 +287,12 @@ fn Curves(models: Vec<&'static ModelEntry>, chosen: RwSignal<usize>) -> impl Int
 
 /// How many modes of area one a log Z stands for, beside how many there are.
 #[component]
-fn Gauge(believed: Axis, log_z: Signal<f64>, modes: Signal<usize>) -> impl IntoView {
+fn Gauge(
+    believed: Axis,
+    colour: Signal<&'static str>,
+    log_z: Signal<f64>,
+    modes: Signal<usize>,
+) -> impl IntoView {
     let count = move || record::modes_believed(log_z.get());
     let ticks = believed.ticks(8).into_iter().map(|value| {
         let place = format!("left: {:.2}%", 100.0 * believed.share(value));
@@ -299,7 +307,7 @@ fn Gauge(believed: Axis, log_z: Signal<f64>, modes: Signal<usize>) -> impl IntoV
             </p>
             <div class="gauge-bar" aria-hidden="true">
                 <span
-                    class="gauge-fill"
+                    class=move || format!("gauge-fill {}", colour.get())
                     style=move || format!("width: {:.2}%", 100.0 * believed.share(count()))
                 ></span>
                 <span
@@ -335,7 +343,7 @@ pub fn Seeds() -> impl IntoView {
                 Fate::FellLeft => "seed left",
                 Fate::FellRight => "seed right",
             };
-            let across = AXIS.share(dot.total_variation + WIDTH * f64::from(dot.column));
+            let across = AXIS.share(dot.place);
             let down = 50.0 + 100.0 * f64::from(dot.row) / ROWS as f64 * 0.9;
             let style = format!("left: {:.2}%; top: {down:.0}%", 100.0 * across);
             view! { <span class=class style=style></span> }
@@ -349,11 +357,11 @@ pub fn Seeds() -> impl IntoView {
         Some(view! {
             <p class="strip-name">{title(model)} <span>"median " {fixed(median, 3)}</span></p>
             <div class=format!("strip {}", colour(model)) role="img" aria-label=label>
-                {dots}
                 <span
                     class="median"
                     style=format!("left: {:.2}%", 100.0 * AXIS.share(median))
                 ></span>
+                {dots}
             </div>
         })
     });

@@ -198,19 +198,19 @@ pub fn collapsed(model: &ModelEntry) -> String {
 /// A run's dot in the strip of its model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dot {
-    pub total_variation: f64,
+    /// Where it stands along the axis of total variation.
+    pub place: f64,
     pub fate: Fate,
     /// Its row, counted from the middle one: 0, 1, -1, 2, ...
     pub row: i32,
-    /// Its place among dots that would cover each other in its row.
-    pub column: i32,
 }
 
 /// Rows of a strip.
 pub const ROWS: usize = 5;
 
 /// The dots of a model's runs, from left to right; those less than `width` apart stand above and
-/// below each other, and beside each other when there are too many, the runs of one fate together.
+/// below each other; where these are too many for the rows, they stand around their mean in
+/// columns, the runs of one fate together.
 pub fn dots(model: &ModelEntry, width: f64) -> Vec<Dot> {
     let mut runs: Vec<(f64, Fate)> = model
         .ensemble
@@ -223,17 +223,22 @@ pub fn dots(model: &ModelEntry, width: f64) -> Vec<Dot> {
         let covered = runs.partition_point(|(value, _)| value - first < width);
         let mut group: Vec<(f64, Fate)> = runs.drain(..covered.max(1)).collect();
         group.sort_by_key(|&(_, fate)| fate);
+        let mean = group.iter().map(|run| run.0).sum::<f64>() / group.len() as f64;
+        let columns = group.len().div_ceil(ROWS);
         dots.extend(group.into_iter().enumerate().map(|(number, run)| {
             let step = (number % ROWS) as i32;
+            let column = (number / ROWS) as f64 - 0.5 * (columns - 1) as f64;
             Dot {
-                total_variation: run.0,
+                place: match columns {
+                    1 => run.0,
+                    _ => mean + width * column,
+                },
                 fate: run.1,
                 row: if step % 2 == 1 {
                     (step + 1) / 2
                 } else {
                     -step / 2
                 },
-                column: (number / ROWS) as i32,
             }
         }));
     }
@@ -341,12 +346,13 @@ mod tests {
         runs.extend([(0.5, [0.0, 1.0]); 3]);
         runs.push((0.1, [0.5, 0.5]));
         let dots = dots(&model(&runs), 0.01);
-        assert_eq!((dots[0].total_variation, dots[0].row), (0.1, 0));
-        let places: Vec<(i32, i32)> = dots[1..].iter().map(|d| (d.row, d.column)).collect();
-        assert_eq!(
-            places,
-            [(0, 0), (1, 0), (-1, 0), (2, 0), (-2, 0), (0, 1), (1, 1)]
-        );
+        assert_eq!((dots[0].place, dots[0].row), (0.1, 0));
+        let rows: Vec<i32> = dots[1..].iter().map(|dot| dot.row).collect();
+        assert_eq!(rows, [0, 1, -1, 2, -2, 0, 1]);
+        for (number, dot) in dots[1..].iter().enumerate() {
+            let place = if number < ROWS { 0.495 } else { 0.505 };
+            assert!((dot.place - place).abs() < 1e-12, "{dot:?}");
+        }
         assert!(dots[1..5].iter().all(|dot| dot.fate == Fate::FellLeft));
     }
 

@@ -5,6 +5,7 @@ use super::format::{fixed, thousands};
 use super::link::{Engine, ModelState};
 use super::numbers;
 use crate::experiment::EXPERIMENTS;
+use crate::exploration::Exploration;
 use crate::message::BatchResult;
 use leptos::leptos_dom::helpers::{IntervalHandle, set_interval_with_handle};
 use leptos::prelude::*;
@@ -137,21 +138,10 @@ pub fn Scrubber(scrub: Scrub, drawn: RwSignal<Option<Arc<BatchResult>>>) -> impl
         if scrub.engine.trainings[scrub.index].get() == Some(ModelState::Loading) {
             return "the snapshots are loading".to_owned();
         }
-        drawn
-            .with(|batch| {
-                let batch = batch.as_ref().filter(|batch| !batch.placeholder)?;
-                let iteration = scrub.iteration(batch);
-                let exploration = experiment.exploration;
-                let extra_std = exploration.extra_std(iteration, experiment.iterations);
-                Some(format!(
-                    "iteration {}, log Z {}, total variation {}, exploration noise {}",
-                    scrub.progress(iteration),
-                    fixed(batch.log_z.unwrap_or(f64::NAN), 3),
-                    fixed(batch.total_variation, 3),
-                    fixed(extra_std, 2),
-                ))
-            })
-            .unwrap_or_default()
+        drawn.with(|batch| {
+            let batch = batch.as_ref().filter(|batch| !batch.placeholder);
+            batch.map_or_else(String::new, |batch| tell(scrub, batch))
+        })
     };
     view! {
         <div class="field wide">
@@ -181,4 +171,23 @@ pub fn Scrubber(scrub: Scrub, drawn: RwSignal<Option<Arc<BatchResult>>>) -> impl
         </div>
         <p class="training-readout">{readout}</p>
     }
+}
+
+/// What a batch was drawn from, in words.
+fn tell(scrub: Scrub, batch: &BatchResult) -> String {
+    let experiment = &EXPERIMENTS[scrub.index];
+    let iteration = scrub.iteration(batch);
+    let mut words = format!(
+        "iteration {}, log Z {}, total variation {}",
+        scrub.progress(iteration),
+        fixed(batch.log_z.unwrap_or(f64::NAN), 3),
+        fixed(batch.total_variation, 3),
+    );
+    if experiment.exploration != Exploration::None {
+        let extra_std = experiment
+            .exploration
+            .extra_std(iteration, experiment.iterations);
+        words += &format!(", exploration noise {}", fixed(extra_std, 2));
+    }
+    words
 }

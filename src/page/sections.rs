@@ -506,9 +506,9 @@ pub fn OffPolicy() -> impl IntoView {
                 "Both modes are there, with " {numbers::masses(name(OFF_POLICY))}
                 " of the mass, and total variation is " {numbers::total_variation(name(OFF_POLICY))}
                 ". The wide early walks stumbled on both bells before the policy had made up its mind, and by
-                the time they grew narrow it had learned to serve both. It is no guarantee: of "
-                {numbers::seeds(name(OFF_POLICY))} " seeds, " {numbers::collapsed(name(OFF_POLICY))}
-                " lost a mode all the same."
+                the time they grew narrow it had learned to serve both. It is no guarantee: "
+                {numbers::collapsed(name(OFF_POLICY))}
+                " runs, each from a seed of its own, lost a mode all the same."
             </p>
             <p>
                 "Not all is well: " <Math formula=tex::LOG_Z /> " is " {numbers::log_z(name(OFF_POLICY))}
