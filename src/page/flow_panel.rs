@@ -8,8 +8,8 @@ use super::formulas as tex;
 use super::palette::{Palette, Rgb, mix};
 use super::picture::{Curve, centres, within};
 use super::plot::{Sheet, solid, told};
-use super::study::{Inquiry, StudyPanel};
-use crate::experiment::{EXPERIMENTS, Experiment};
+use super::study::{Inquiry, ModelChoice, StudyPanel, subject};
+use crate::experiment::Experiment;
 use crate::message::{Question, Study};
 use leptos::ev::PointerEvent;
 use leptos::html;
@@ -64,7 +64,7 @@ pub fn FlowPanel() -> impl IntoView {
         t: RwSignal::new(3),
     };
     let inquiry = Inquiry::new(move || {
-        let experiment = &EXPERIMENTS[chosen.get()];
+        let experiment = subject(chosen.get());
         let range = experiment.plot_range();
         let cells = CELLS;
         (experiment.name, Question::Flow { range, cells })
@@ -111,7 +111,7 @@ pub fn FlowPanel() -> impl IntoView {
         };
         let (width, height) = (canvas.client_width(), canvas.client_height());
         let across = (f64::from(ev.offset_x()) - LEFT) / (f64::from(width) - LEFT - RIGHT);
-        let steps = EXPERIMENTS[chosen.get_untracked()].steps;
+        let steps = subject(chosen.get_untracked()).steps;
         let t = step_at(f64::from(ev.offset_y()), f64::from(height), steps);
         if let (Some(t), true) = (t, (0.0..1.0).contains(&across)) {
             cursor.cell.set((across * f64::from(CELLS)) as usize);
@@ -149,42 +149,18 @@ pub fn FlowPanel() -> impl IntoView {
         )
     };
     let place_of = move || {
-        let range = EXPERIMENTS[chosen.get()].plot_range();
+        let range = subject(chosen.get()).plot_range();
         let x = centres(range, CELLS as usize).nth(cursor.cell.get());
         x.map_or_else(|| UNKNOWN.to_owned(), |x| fixed(x, 2))
     };
-    let last = EXPERIMENTS[FIRST].steps;
+    let last = subject(FIRST).steps;
     view! {
         <StudyPanel
             name="flow"
             title="The flow itself: F(x, t) from both ends, and where they disagree"
             inquiry
             controls=move || {
-                view! {
-                    <div class="field">
-                        <label for="flow-model">"Model"</label>
-                        <select
-                            id="flow-model"
-                            on:change=move |ev| {
-                                if let Ok(index) = event_target_value(&ev).parse() {
-                                    chosen.set(index);
-                                }
-                            }
-                        >
-                            {EXPERIMENTS
-                                .iter()
-                                .enumerate()
-                                .map(|(index, experiment)| {
-                                    view! {
-                                        <option value=index.to_string() selected=index == FIRST>
-                                            {experiment.title}
-                                        </option>
-                                    }
-                                })
-                                .collect_view()}
-                        </select>
-                    </div>
-                }
+                view! { <ModelChoice id="flow-model" chosen /> }
             }
         >
             <figure>
