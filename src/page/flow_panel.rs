@@ -121,13 +121,20 @@ pub fn FlowPanel() -> impl IntoView {
 
     let finding = move || {
         said(&|_, view| {
+            let missed = view.missed();
+            let misses = if missed < 0.005 {
+                "None of the reward is missed.".to_owned()
+            } else {
+                format!(
+                    "{} of the reward is missed: there, at the last step, the forward flow is less \
+                     than e{} of the backward flow.",
+                    percent(missed, 0),
+                    superscript(-LIMIT as i32),
+                )
+            };
             format!(
-                "{} of the forward flow lies within a quarter of a nat of the backward flow. {} of \
-                 the reward is missed: there, at the last step, the forward flow is less than e{} \
-                 of the backward flow.",
+                "{} of the forward flow lies within a quarter of a nat of the backward flow. {misses}",
                 percent(view.balanced(), 0),
-                percent(view.missed(), 0),
-                superscript(-LIMIT as i32),
             )
         })
     };
@@ -187,7 +194,7 @@ pub fn FlowPanel() -> impl IntoView {
                 </figcaption>
             </figure>
             <p class="finding">{finding}</p>
-            <div class="controls cursor">
+            <div class="controls pointer">
                 <div class="field">
                     <label for="flow-x">"Cursor at x"</label>
                     <input
