@@ -240,8 +240,9 @@ pub fn FlowPanel() -> impl IntoView {
                 "All of this is exact, none of it sampled. Forward, the flow is "<Math formula=tex::Z_P_T />
                 ", the learned area times the density of the walks after "<Math formula=tex::T_STEP />
                 " steps. Backward, it is the reward, carried down through the backward policy. A perfect
-                model has one flow, and the ratio's map is empty of colour. For the model with the bug the ratio shows
-                the mean density of the forced step, which the backward flow lacks."
+                model has one flow, and the ratio's map is empty of colour; the solved models come close. For the
+                model with the bug the ratio shows the mean density of the forced step, which the backward flow
+                lacks."
             </p>
         </StudyPanel>
     }
