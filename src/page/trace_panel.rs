@@ -420,7 +420,7 @@ fn rarity(experiment: &Experiment, study: &TraceStudy) -> String {
     let trained = (experiment.iterations * BATCH) as f64;
     let mut words = format!(
         "The chance that a walk of this model ends nearest the mode at {} is {}, exactly. Its \
-         training drew {} walks. ",
+         training saw {} walks. ",
         place(mean.unwrap_or(f64::NAN)),
         chance(study.chance),
         thousands(trained as u64),
