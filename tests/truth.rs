@@ -6,7 +6,7 @@ mod support;
 use gflownet_tour::balance::BackwardLoop;
 use gflownet_tour::density::TerminalDensity;
 use gflownet_tour::experiment::Experiment;
-use gflownet_tour::flow::{Flow, Retargeted, first_step_entropy, forced_density};
+use gflownet_tour::flow::{Backward, Flow, Retargeted, first_step_entropy, forced_density};
 use gflownet_tour::policy::Policy;
 use gflownet_tour::trace::{self, Term, Trace};
 use gflownet_tour::weights::manifest::{self, ModelEntry};
@@ -66,9 +66,17 @@ impl Bundled {
         TerminalDensity::of(&self.forward, start, steps, 1.0)
     }
 
+    fn backward(&self) -> Backward<'_, Policy<f64>> {
+        Backward {
+            network: &self.backward,
+            mean: self.experiment.options.backward_mean,
+            start: self.experiment.start,
+        }
+    }
+
     fn retargeted(&self) -> Retargeted {
         let Experiment { start, steps, .. } = *self.experiment;
-        Retargeted::of(&self.backward, &self.experiment.target(), start, steps)
+        Retargeted::of(&self.backward(), &self.experiment.target(), start, steps)
     }
 
     fn flow(&self) -> Flow {
@@ -76,7 +84,7 @@ impl Bundled {
         let target = self.experiment.target();
         Flow::of(
             &self.forward,
-            &self.backward,
+            &self.backward(),
             self.log_z,
             &target,
             start,
@@ -113,7 +121,7 @@ fn the_log_ratio_of_a_buggy_model_is_log_h() {
         let x: Vec<f64> = (0..401)
             .map(|i| lo + (hi - lo) * f64::from(i) / 400.0)
             .collect();
-        let h = forced_density(&model.backward, start, steps, &x);
+        let h = forced_density(&model.backward(), start, steps, &x);
         let (mut error, mut weight) = (0.0, 0.0);
         for (i, h) in h.iter().enumerate() {
             let log_ratio = row.log_forward[i] - row.log_backward[i];
@@ -266,9 +274,9 @@ fn the_collapsed_model_never_meets_the_residuals_of_its_missing_mode() {
         let from = model.experiment.modes[mode].mean;
         (0..50)
             .map(|walk| {
-                let states = trace::walk_back(&model.backward, start, steps, from, 1, walk);
+                let states = trace::walk_back(&model.backward(), start, steps, from, 1, walk);
                 let counted = model.experiment.backward_loop;
-                let (forward, backward) = (&model.forward, &model.backward);
+                let (forward, backward) = (&model.forward, &model.backward());
                 Trace::of(forward, backward, model.log_z, &target, counted, &states).residual
             })
             .collect()
@@ -282,4 +290,32 @@ fn the_collapsed_model_never_meets_the_residuals_of_its_missing_mode() {
     );
     assert!(largest(&never_met) < -10.0);
     assert!(met.iter().all(|r| r.abs() < 1.0));
+}
+
+/// The flow's panel: a perfect model has one flow, and "the solved models come close".
+#[test]
+fn the_solved_models_have_nearly_one_flow() {
+    let mut solved = 0;
+    for model in bundled() {
+        if !model.entry.name.ends_with("_solved") {
+            continue;
+        }
+        solved += 1;
+        let (lo, hi) = model.experiment.plot_range();
+        let flow = model.flow();
+        let (mut error, mut weight) = (0.0, 0.0);
+        for t in 1..=model.experiment.steps {
+            let row = flow.row(t, lo, hi, 401);
+            for (log_forward, log_backward) in row.log_forward.iter().zip(&row.log_backward) {
+                // What has faded adds nothing, and its logarithm may be no number.
+                if *log_forward > -30.0 {
+                    error += log_forward.exp() * (log_forward - log_backward).abs();
+                    weight += log_forward.exp();
+                }
+            }
+        }
+        let error = error / weight;
+        assert!(error < 0.1, "{}: {error} nats on average", model.entry.name);
+    }
+    assert!(solved > 0, "no solved models are bundled");
 }

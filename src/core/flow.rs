@@ -37,6 +37,7 @@
 //! the second. It is bounded because sigma is, H(x_1 | x_2) <= H(x_1) <= ½ ln(2πe·1²), so log Z
 //! runs up to at most that far above ln K: [`first_step_entropy`] gives the bound of a policy.
 
+use crate::balance::BackwardMean;
 use crate::density::{Laws, Tails, TerminalDensity};
 use crate::mixture::Mixture;
 use crate::policy::{Gaussian, MIN_STD};
@@ -49,6 +50,28 @@ const SPACING: f64 = MIN_STD / 5.0;
 const REACH: f64 = 8.3;
 /// Absurd weights cost accuracy and not the machine's memory.
 const MAX_POINTS: f64 = 65_536.0;
+
+/// A backward policy as its loss has it: with the network's mean measured from where the recipe
+/// says.
+#[derive(Clone, Copy, Debug)]
+pub struct Backward<'a, P> {
+    /// The network.
+    pub network: &'a P,
+    /// Where its mean is measured from.
+    pub mean: BackwardMean,
+    /// The state S0.
+    pub start: f64,
+}
+
+impl<P: Laws> Laws for Backward<'_, P> {
+    fn laws(&self, x: &[f64], t: usize) -> Vec<Gaussian<f64>> {
+        let mut laws = self.network.laws(x, t);
+        for (law, &x) in laws.iter_mut().zip(x) {
+            law.mean += self.mean.offset(self.start, x, t);
+        }
+        laws
+    }
+}
 
 /// A backward policy whose actions are added instead of taken off.
 struct Reversed<'a, P>(&'a P);

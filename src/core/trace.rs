@@ -163,6 +163,8 @@ pub fn walk_back(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balance::BackwardMean;
+    use crate::flow::Backward;
     use crate::mixture::Mode;
     use crate::noise::ThreefryRng;
     use crate::policy::Policy;
@@ -197,6 +199,24 @@ mod tests {
             assert!((trace.residual - expected).abs() < 1e-12, "{counted:?}");
             let sum = trace.log_z + trace.log_forward() - trace.log_reward - trace.log_backward();
             assert!((trace.residual - sum).abs() < 1e-12, "{counted:?}");
+        }
+    }
+
+    #[test]
+    fn the_backward_mean_is_measured_from_where_the_recipe_says() {
+        let [forward, network] = policies();
+        let states = STATES.map(|x| x + 0.3);
+        for mean in [BackwardMean::Net, BackwardMean::Bridge] {
+            let backward = Backward {
+                network: &network,
+                mean,
+                start: states[0],
+            };
+            for counted in BackwardLoop::ALL {
+                let trace = Trace::of(&forward, &backward, LOG_Z, &target(), counted, &states);
+                let expected = balance::log_backward_from(mean, &network, &states, counted);
+                assert!((trace.log_backward() - expected).abs() < 1e-12, "{mean:?}");
+            }
         }
     }
 

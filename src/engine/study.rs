@@ -3,10 +3,10 @@
 
 use crate::batch::MOST_CELLS;
 use gflownet_tour_core::balance::BackwardLoop;
-use gflownet_tour_core::density::TerminalDensity;
+use gflownet_tour_core::density::{Laws, TerminalDensity};
 use gflownet_tour_core::divergence;
 use gflownet_tour_core::experiment::Experiment;
-use gflownet_tour_core::flow::{self, Flow, Retargeted};
+use gflownet_tour_core::flow::{self, Backward, Flow, Retargeted};
 use gflownet_tour_core::message::{Asked, FlowMap, Question, Study, TraceStudy, Walk};
 use gflownet_tour_core::policy::{Gaussian, Policy};
 use gflownet_tour_core::rollout::Rollout;
@@ -84,6 +84,14 @@ impl Subject {
         }
     }
 
+    fn backward(&self) -> Backward<'_, Policy<f64>> {
+        Backward {
+            network: &self.backward,
+            mean: self.experiment.options.backward_mean,
+            start: self.experiment.start,
+        }
+    }
+
     fn terminal(&self) -> TerminalDensity {
         let Experiment { start, steps, .. } = *self.experiment;
         TerminalDensity::of(&self.forward, start, steps, 1.0)
@@ -98,8 +106,8 @@ impl Subject {
         let points = centres.points();
         let (asked, to_asked, log_z_asked) = match self.experiment.backward_loop {
             BackwardLoop::CountsForced => {
-                let answer = Retargeted::of(&self.backward, &target, start, steps);
-                let h = flow::forced_density(&self.backward, start, steps, &points);
+                let answer = Retargeted::of(&self.backward(), &target, start, steps);
+                let h = flow::forced_density(&self.backward(), start, steps, &points);
                 let scale = answer.log_partition();
                 let density = points
                     .iter()
@@ -135,10 +143,8 @@ impl Subject {
     fn flow(&self, centres: Centres) -> FlowMap {
         let Experiment { start, steps, .. } = *self.experiment;
         let target = self.experiment.target();
-        let Subject {
-            forward, backward, ..
-        } = self;
-        let flow = Flow::of(forward, backward, self.log_z, &target, start, steps);
+        let (forward, backward) = (&self.forward, self.backward());
+        let flow = Flow::of(forward, &backward, self.log_z, &target, start, steps);
         let (first, last, count) = (centres.first, centres.last, centres.count);
         let points = centres.points();
         let mut map = FlowMap {
@@ -157,9 +163,9 @@ impl Subject {
             let row = flow.row(t, first, last, count);
             map.log_forward.extend(narrow(row.log_forward));
             map.log_backward.extend(narrow(row.log_backward));
-            let laws = forward.evaluate_many(&points, (t - 1) as f64);
+            let laws = forward.laws(&points, t - 1);
             extend(&mut map.forward_mean, &mut map.forward_std, laws);
-            let laws = backward.evaluate_many(&points, t as f64);
+            let laws = backward.laws(&points, t);
             extend(&mut map.backward_mean, &mut map.backward_std, laws);
         }
         map
@@ -180,7 +186,7 @@ impl Subject {
                 rollout.draw(&self.forward, 1).states
             }
             Walk::Backward { from } if from.is_finite() => {
-                trace::walk_back(&self.backward, start, steps, from, seed, 0)
+                trace::walk_back(&self.backward(), start, steps, from, seed, 0)
             }
             Walk::Backward { from } => return Err(format!("a walk cannot end at x = {from}")),
         };
@@ -188,7 +194,7 @@ impl Subject {
         let counted = self.experiment.backward_loop;
         let trace = Trace::of(
             &self.forward,
-            &self.backward,
+            &self.backward(),
             self.log_z,
             &target,
             counted,

@@ -1,9 +1,10 @@
 //! What the parts that a reader opens have in common: a question to the engine about a model, its
 //! answer, and a line that says why there is none. Nothing is computed before the part is open.
 
-use super::link::{Engine, EngineState};
+use super::link::{Engine, EngineState, ModelState};
 use super::palette::Palette;
 use super::screen::Screen;
+use crate::experiment::{self, EXPERIMENTS, Experiment};
 use crate::message::{Question, Study, StudyResult};
 use leptos::html;
 use leptos::prelude::*;
@@ -28,8 +29,13 @@ impl Inquiry {
         let slot = engine.open_study();
         let is_open = RwSignal::new(false);
         Effect::new(move |_| {
-            if is_open.get() {
-                let (model, question) = question();
+            if !is_open.get() {
+                return;
+            }
+            let (model, question) = question();
+            // The tour's weights are on their way anyway; the worker need not fetch them twice.
+            let place = EXPERIMENTS.iter().position(|e| e.name == model);
+            if place.is_none_or(|index| engine.models[index].get() != ModelState::Loading) {
                 engine.study(slot, model, question);
             }
         });
@@ -98,6 +104,48 @@ impl Inquiry {
                 }
             });
         });
+    }
+}
+
+/// The experiment with this place among all, the tour's first.
+pub fn subject(index: usize) -> &'static Experiment {
+    experiment::all().nth(index).unwrap_or(&EXPERIMENTS[0])
+}
+
+/// A choice of one model among all; `chosen` is its place, for [`subject`].
+#[component]
+pub fn ModelChoice(
+    id: &'static str,
+    chosen: RwSignal<usize>,
+    /// Called with the new place before it is set.
+    #[prop(optional, into)]
+    before: Option<Callback<usize>>,
+) -> impl IntoView {
+    let first = chosen.get_untracked();
+    let choose = move |ev| {
+        if let Ok(index) = event_target_value(&ev).parse() {
+            if let Some(before) = before {
+                before.run(index);
+            }
+            chosen.set(index);
+        }
+    };
+    view! {
+        <div class="field">
+            <label for=id>"Model"</label>
+            <select id=id on:change=choose>
+                {experiment::all()
+                    .enumerate()
+                    .map(|(index, experiment)| {
+                        view! {
+                            <option value=index.to_string() selected=index == first>
+                                {experiment.title}
+                            </option>
+                        }
+                    })
+                    .collect_view()}
+            </select>
+        </div>
     }
 }
 

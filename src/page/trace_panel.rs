@@ -7,8 +7,8 @@ use super::formulas as tex;
 use super::numbers;
 use super::palette::Palette;
 use super::plot::{Sheet, solid, told};
-use super::study::{Inquiry, StudyPanel};
-use crate::experiment::{BATCH, DEFAULT_SEED, EXPERIMENTS, Experiment};
+use super::study::{Inquiry, ModelChoice, StudyPanel, subject};
+use crate::experiment::{BATCH, DEFAULT_SEED, Experiment};
 use crate::exploration::Exploration;
 use crate::message::{Question, Study, TraceStudy, Walk};
 use crate::trace::{Term, Trace};
@@ -90,11 +90,11 @@ fn poorest(experiment: &Experiment) -> Option<usize> {
 pub fn TracePanel() -> impl IntoView {
     let chosen = RwSignal::new(FIRST);
     // None: the forward policy draws; else walks come back from a mode.
-    let from = RwSignal::new(poorest(&EXPERIMENTS[FIRST]));
+    let from = RwSignal::new(poorest(subject(FIRST)));
     let seed = RwSignal::new(DEFAULT_SEED);
     let stop = RwSignal::new(0usize);
     let inquiry = Inquiry::new(move || {
-        let experiment = &EXPERIMENTS[chosen.get()];
+        let experiment = subject(chosen.get());
         let place = from
             .get()
             .and_then(|mode| means(experiment).get(mode).copied());
@@ -129,7 +129,7 @@ pub fn TracePanel() -> impl IntoView {
             outcome
         },
     );
-    let last = Stop::count(EXPERIMENTS[FIRST].steps) - 1;
+    let last = Stop::count(subject(FIRST).steps) - 1;
     let go = move |forward: bool| {
         stop.update(|at| {
             *at = if forward {
@@ -176,7 +176,7 @@ pub fn TracePanel() -> impl IntoView {
         }) + &explain()
     };
     let walks = move || {
-        means(&EXPERIMENTS[chosen.get()])
+        means(subject(chosen.get()))
             .into_iter()
             .enumerate()
             .map(|(mode, mean)| {
@@ -203,30 +203,11 @@ pub fn TracePanel() -> impl IntoView {
             inquiry
             controls=move || {
                 view! {
-                    <div class="field">
-                        <label for="trace-model">"Model"</label>
-                        <select
-                            id="trace-model"
-                            on:change=move |ev| {
-                                if let Ok(index) = event_target_value(&ev).parse::<usize>() {
-                                    from.set(EXPERIMENTS.get(index).and_then(poorest));
-                                    chosen.set(index);
-                                }
-                            }
-                        >
-                            {EXPERIMENTS
-                                .iter()
-                                .enumerate()
-                                .map(|(index, experiment)| {
-                                    view! {
-                                        <option value=index.to_string() selected=index == FIRST>
-                                            {experiment.title}
-                                        </option>
-                                    }
-                                })
-                                .collect_view()}
-                        </select>
-                    </div>
+                    <ModelChoice
+                        id="trace-model"
+                        chosen
+                        before=move |index| from.set(poorest(subject(index)))
+                    />
                     <div class="field">
                         <label for="trace-walk">"Walk"</label>
                         <select
@@ -439,7 +420,7 @@ fn rarity(experiment: &Experiment, study: &TraceStudy) -> String {
     let trained = (experiment.iterations * BATCH) as f64;
     let mut words = format!(
         "The chance that a walk of this model ends nearest the mode at {} is {}, exactly. Its \
-         training drew {} walks. ",
+         training saw {} walks. ",
         place(mean.unwrap_or(f64::NAN)),
         chance(study.chance),
         thousands(trained as u64),

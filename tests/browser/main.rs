@@ -491,6 +491,16 @@ fn the_flow_is_read_by_sliders_keys_and_pointer() {
         "{reading}.startsWith('x = 0.0') && {reading}.includes('t = 5.')"
     ));
 
+    // A cursor's class of another figure once took the sliders off the page.
+    let visible = format!("{}.querySelector('#flow-x').checkVisibility()", study(name));
+    assert_eq!(visit.chrome.eval(&visible), Value::Bool(true));
+    let below = format!(
+        "{it}.querySelector('#flow-x').getBoundingClientRect().top
+            > {it}.querySelector('canvas.maps').getBoundingClientRect().bottom",
+        it = study(name)
+    );
+    assert_eq!(visit.chrome.eval(&below), Value::Bool(true));
+
     visit.set_study(name, "#flow-model", "1");
     visit.study_shows(name, "easy_buggy");
     assert_ne!(visit.study_text(name, ".finding"), half);
