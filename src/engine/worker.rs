@@ -16,6 +16,7 @@ use gflownet_tour_core::message::{
     self, BatchResult, DeviceChoice, DeviceUsed, FromEngine, GpuStatus, PLACEHOLDER_STD, Study,
     StudyRequest, StudyResult, ToEngine, TrainingResult,
 };
+use gflownet_tour_core::noise::ThreefryRng;
 use gflownet_tour_core::policy::{Inputs, Policy};
 use gflownet_tour_core::sampler::Sampler;
 use gflownet_tour_core::trainer::Trainer;
@@ -36,6 +37,10 @@ const GPU_START_LIMIT_MS: f64 = 60_000.0;
 /// A GPU that takes longer than this to return a chunk has failed: a lost device may never answer
 /// at all.
 const GPU_LIMIT_MS: f64 = 20_000.0;
+
+/// The most tables that are made to warm up, and the time in milliseconds that a warm one takes.
+const WARM_UPS: usize = 8;
+const WARM_MS: f64 = 5.0;
 
 /// Installs the message handler and reports for duty.
 pub fn start() {
@@ -209,6 +214,7 @@ impl Worker {
                 gpu,
             }) => {
                 self.0.borrow_mut().pretrained_url = pretrained_url;
+                spawn_local(warm_up());
                 if gpu {
                     let worker = self.clone();
                     spawn_local(async move { worker.start_gpu().await });
@@ -511,6 +517,24 @@ impl Worker {
         self.0.borrow_mut().gpu_pace.learn(count, ms);
         job.sampling_ms += ms;
         Ok(())
+    }
+}
+
+/// Makes tables that nobody asked for, while the weights are on their way. Browsers run fresh code
+/// slowly and optimise what runs often: the first table that is wanted then costs a tenth.
+async fn warm_up() {
+    let policy = Policy::init(HIDDEN, &mut ThreefryRng::new(0, 0));
+    let network = Sampler::new(&policy);
+    for _ in 0..WARM_UPS {
+        let begin = scope::now_ms();
+        let table = network
+            .clone()
+            .tabulated(EXPERIMENTS[0].start, EXPERIMENTS[0].steps);
+        drop(std::hint::black_box(table));
+        if scope::now_ms() - begin < WARM_MS {
+            break;
+        }
+        scope::let_messages_in().await;
     }
 }
 
