@@ -37,10 +37,12 @@ pub(crate) fn constant<F: Float>(value: f64) -> F {
 pub const FREQUENCIES: [f64; 6] = [0.25, 0.5, 1.0, 1.5, 2.0, 3.0];
 /// How many functions of x a policy with features reads.
 pub const FEATURES: usize = 2 + 2 * FREQUENCIES.len();
-/// The amplitude of the waves among the features, and what multiplies x and x² before them. Adam
-/// steps alike in every weight, so larger features learn faster.
+/// The amplitude of the waves among the features. Adam steps alike in every weight, so larger
+/// features learn faster.
 pub const WAVE_GAIN: f64 = 3.0;
+/// What multiplies x, the first feature.
 pub const LINEAR_GAIN: f64 = WAVE_GAIN / 5.0;
+/// What multiplies x², the second feature.
 pub const SQUARE_GAIN: f64 = WAVE_GAIN / 100.0;
 /// A policy with features begins near the mean 0 and this raw number, with last weights this much
 /// smaller than usual: a walk that neither runs away nor stands still.
