@@ -21,16 +21,19 @@ impl Level {
 
     /// All that the machine has and this code is built for, plain scalars last.
     pub fn all() -> Vec<Level> {
-        let mut levels = Vec::new();
         #[cfg(target_arch = "x86_64")]
-        {
-            levels.extend(pulp::x86::V4::try_new().map(|v4| Level(Arch::V4(v4))));
-            levels.extend(pulp::x86::V3::try_new().map(|v3| Level(Arch::V3(v3))));
-        }
+        let mut levels: Vec<Level> = [
+            pulp::x86::V4::try_new().map(|v4| Level(Arch::V4(v4))),
+            pulp::x86::V3::try_new().map(|v3| Level(Arch::V3(v3))),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         #[cfg(not(target_arch = "x86_64"))]
-        levels.push(Level::best());
-        #[cfg(not(target_arch = "wasm32"))]
-        if !matches!(levels.last(), Some(Level(Arch::Scalar))) {
+        let mut levels = vec![Level::best()];
+        // In a browser there is nothing below simd128: see `dispatch`.
+        let has_scalars = matches!(levels.last(), Some(Level(Arch::Scalar)));
+        if !cfg!(target_arch = "wasm32") && !has_scalars {
             levels.push(Level(Arch::Scalar));
         }
         levels
