@@ -294,6 +294,10 @@ fn the_options_table_is_of_the_shipped_recipe() {
     let classic = changed.last().unwrap();
     assert_eq!(classic.recipe, self::entry("four_mode").recipe);
     assert!(classic.total_variation > 3.0 * whole.total_variation);
+    for row in changed {
+        let (less, all) = (row.total_variation, whole.total_variation);
+        assert!(less > all, "{}: {less} {all}", row.change);
+    }
 }
 
 #[test]

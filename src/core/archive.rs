@@ -1,7 +1,8 @@
 //! Where training trajectories can be drawn backwards from: an archive of terminal states that were
 //! met, or the reward itself.
 //!
-//! The x-axis is cut into cells, and a cell keeps the latest terminal state that fell into it. A
+//! The x-axis is cut into cells, and a cell keeps the latest terminal state that fell into it: of one
+//! batch the last row, and the rows that were drawn backwards from a cell come last. A
 //! cell is then drawn by a priority, and a trajectory walks back from its state by the backward
 //! policy. Such rows keep a mode in the batch that the forward policy has found and would lose.
 

@@ -622,7 +622,8 @@ impl WithSimd for Batch<'_> {
                 log_reward[v] = reward.log(simd, terminal[v]);
                 residual[v] = simd.sub_f32s(residual[v], log_reward[v]);
             }
-            if let Some(replay) = replay
+            if matches!(source, Source::Draw { .. })
+                && let Some(replay) = replay
                 && let BackwardRollouts::Archive { .. } = recipe.options.backward_rollouts
             {
                 let log_rewards = scratch.log_reward.floats();

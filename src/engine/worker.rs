@@ -67,6 +67,8 @@ struct State {
     trainings: HashMap<&'static str, Training>,
     placeholder: Rc<Model>,
     gpu: Option<Rc<Gpu>>,
+    /// The kinds of input whose kernel agreed with the CPU on this GPU, beside the raw one's.
+    tested: Vec<Inputs>,
     schedule: Schedule<Job>,
     drawing: bool,
     questions: VecDeque<StudyRequest>,
@@ -89,6 +91,7 @@ impl Default for State {
                 None,
             )),
             gpu: None,
+            tested: Vec::new(),
             schedule: Schedule::default(),
             drawing: false,
             questions: VecDeque::new(),
@@ -153,10 +156,6 @@ impl Model {
 
     fn table_ms(&self) -> f64 {
         self.table.get().map_or(0.0, |(_, ms)| *ms)
-    }
-
-    fn is_on_gpu(&self) -> bool {
-        self.on_gpu.borrow().is_some()
     }
 
     fn on(&self, gpu: &Gpu) -> GpuPolicy {
@@ -498,11 +497,12 @@ impl Worker {
         let drawn = job.tally.drawn();
         let count = pace.chunk(job.plan.request.count - drawn);
         let inputs = job.model.weights.inputs();
-        if inputs != Inputs::Raw && !job.model.is_on_gpu() {
+        if inputs != Inputs::Raw && !self.0.borrow().tested.contains(&inputs) {
             // Another kernel than the one that was tested at the start.
-            scope::within(GPU_START_LIMIT_MS, gpu.self_test(inputs))
+            scope::within(GPU_LIMIT_MS, gpu.self_test(inputs))
                 .await
                 .ok_or("the GPU did not answer in time")??;
+            self.0.borrow_mut().tested.push(inputs);
         }
         let begin = scope::now_ms();
         let policy = job.model.on(&gpu);

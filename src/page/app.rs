@@ -37,7 +37,7 @@ fn App() -> impl IntoView {
             <h1>"A GFlowNet, taken apart"</h1>
             <p class="promise">
                 "A GFlowNet is a neural network that learns to draw samples from a landscape which it
-                can only ask about, one point at a time. Five small ones run on this page. Watch one
+                can only ask about, one point at a time. Small ones run on this page. Watch one
                 work, one break, one collapse, and two recover."
             </p>
             <nav aria-label="Contents">

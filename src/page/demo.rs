@@ -1,4 +1,4 @@
-//! One demo: a figure, its controls and its numbers. The page uses it five times.
+//! One demo: a figure, its controls and its numbers. The page uses it for each model of the tour.
 
 use super::format::{
     self, TEMPERATURE_STEP, TEMPERATURES, UNKNOWN, duration, fixed, percent, place, thousands,

@@ -241,8 +241,9 @@ pub fn FlowPanel() -> impl IntoView {
                 ", the learned area times the density of the walks after "<Math formula=tex::T_STEP />
                 " steps. Backward, it is the reward, carried down through the backward policy. A perfect
                 model has one flow, and the ratio's map is empty of colour; the solved models come close. For the
-                model with the bug the ratio shows the mean density of the forced step, which the backward flow
-                lacks."
+                model that counts the forced step the ratio shows that step's mean density, which the backward
+                flow lacks; the one that drops a real step never trained its backward policy there, and its
+                backward flow at the first step means nothing."
             </p>
         </StudyPanel>
     }

@@ -2,7 +2,7 @@
 //! stands for, and the runs of other seeds. All of it comes from the manifest.
 
 use super::demo::Math;
-use super::format::{fixed, thousands};
+use super::format::{fixed, superscript, thousands};
 use super::formulas;
 use super::numbers;
 use super::record::{self, Axis, BOX, Fate, ROWS};
@@ -56,7 +56,7 @@ fn quantities(models: &[&ModelEntry]) -> [Quantity; 3] {
             of: |point| point.loss,
             axis: Axis::decades(all().map(|point| point.loss)),
             digits: |value| match value {
-                v if v < 1.0 => format!("10{}", raised(v.log10().round() as i32)),
+                v if v < 1.0 => format!("10{}", superscript(v.log10().round() as i32)),
                 v => thousands(v.round() as u64),
             },
         },
@@ -77,21 +77,6 @@ fn quantities(models: &[&ModelEntry]) -> [Quantity; 3] {
             digits: |value| fixed(value, 0),
         },
     ]
-}
-
-/// A negative exponent, in raised digits.
-fn raised(exponent: i32) -> String {
-    let digit = |c: char| match c {
-        '-' => '⁻',
-        '1' => '¹',
-        '2' => '²',
-        '3' => '³',
-        c => c
-            .to_digit(10)
-            .and_then(|d| char::from_u32('⁰' as u32 + d))
-            .unwrap_or(c),
-    };
-    exponent.to_string().chars().map(digit).collect()
 }
 
 /// The table of the runs, from which one is chosen, and its curves and gauge.

@@ -146,6 +146,9 @@ impl Engine {
         if training.get_untracked().is_some() {
             return;
         }
+        if let EngineState::Gone(why) = self.state.get_untracked() {
+            return training.set(Some(ModelState::Failed(why)));
+        }
         training.set(Some(ModelState::Loading));
         // What is asked before the worker listens is sent when it does.
         if self.link.with_value(|link| link.is_ready) {
@@ -334,6 +337,11 @@ impl Engine {
             link.is_ready = false;
         });
         self.state.set(EngineState::Gone(why.to_owned()));
+        for training in self.trainings {
+            training.update(|state| {
+                *state = state.as_ref().map(|_| ModelState::Failed(why.to_owned()));
+            });
+        }
     }
 
     fn tick(self) {

@@ -1,4 +1,4 @@
-//! The page: a text with five demos. What can be tested without a browser (numbers, pictures as
+//! The page: a text with demos. What can be tested without a browser (numbers, pictures as
 //! data, the schedule of requests) is compiled everywhere; the rest only for wasm32.
 
 pub mod flow_map;

@@ -100,6 +100,11 @@ pub fn fallen(name: &str) -> (String, String) {
     (side(1), side(2))
 }
 
+/// Whether the model was trained with other seeds too.
+pub fn has_seeds(name: &str) -> bool {
+    model(name).is_some_and(|m| m.ensemble.len() > 1)
+}
+
 /// Seeds that were run.
 pub fn seeds(name: &str) -> String {
     tell(name, |m| spelled(m.ensemble.len()))

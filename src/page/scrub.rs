@@ -115,6 +115,13 @@ pub fn Scrubber(scrub: Scrub, drawn: RwSignal<Option<Arc<BatchResult>>>) -> impl
         let start = || set_interval_with_handle(frame, FRAME).ok();
         scrub.is_playing.get().then(start).flatten()
     });
+    let verb = move || {
+        if scrub.is_playing.get() {
+            "Pause"
+        } else {
+            "Play"
+        }
+    };
     let play = move |_| {
         let is_at_end = scrub.place.get_untracked() == scrub.last();
         let plays = !scrub.is_playing.get_untracked();
@@ -163,10 +170,11 @@ pub fn Scrubber(scrub: Scrub, drawn: RwSignal<Option<Arc<BatchResult>>>) -> impl
             <button
                 type="button"
                 class="play"
+                aria-label=move || format!("{}: the training of {}", verb(), experiment.title)
                 disabled=move || is_broken.get()
                 on:click=play
             >
-                {move || if scrub.is_playing.get() { "Pause" } else { "Play" }}
+                {verb}
             </button>
         </div>
         <p class="training-readout">{readout}</p>

@@ -465,12 +465,18 @@ pub fn Collapse() -> impl IntoView {
                 runs: of two that were trained on the right loss, the one with the smaller "
                 <Math formula=tex::LOG_Z /> " is further from balance, and may have missed a mode."
             </p>
-            <p>
-                "And it is no accident of one seed. Trained with " {numbers::seeds(name(ON_POLICY))}
-                " seeds, " {numbers::collapsed(name(ON_POLICY))} " collapsed: "
-                {numbers::fallen(name(ON_POLICY)).0} " onto the left bell and "
-                {numbers::fallen(name(ON_POLICY)).1} " onto the right."
-            </p>
+            {numbers::has_seeds(name(ON_POLICY))
+                .then(|| {
+                    view! {
+                        <p>
+                            "And it is no accident of one seed. Trained with "
+                            {numbers::seeds(name(ON_POLICY))} " seeds, "
+                            {numbers::collapsed(name(ON_POLICY))} " collapsed: "
+                            {numbers::fallen(name(ON_POLICY)).0} " onto the left bell and "
+                            {numbers::fallen(name(ON_POLICY)).1} " onto the right."
+                        </p>
+                    }
+                })}
             <Try>
                 "Press Play next to the slider of the training, and watch which bell the first walks find.
                 How long does the other one live? Then drag the temperature up to 3, so that every step is three times as noisy, and watch the
@@ -507,9 +513,14 @@ pub fn OffPolicy() -> impl IntoView {
                 "Both modes are there, with " {numbers::masses(name(OFF_POLICY))}
                 " of the mass, and total variation is " {numbers::total_variation(name(OFF_POLICY))}
                 ". The wide early walks stumbled on both bells before the policy had made up its mind, and by
-                the time they grew narrow it had learned to serve both. It is no guarantee: "
-                {numbers::collapsed(name(OFF_POLICY))}
-                " runs, each from a seed of its own, lost a mode all the same."
+                the time they grew narrow it had learned to serve both."
+                {numbers::has_seeds(name(OFF_POLICY))
+                    .then(|| {
+                        view! {
+                            " It is no guarantee: " {numbers::collapsed(name(OFF_POLICY))}
+                            " runs, each from a seed of its own, lost a mode all the same."
+                        }
+                    })}
             </p>
             <p>
                 "Not all is well: " <Math formula=tex::LOG_Z /> " is " {numbers::log_z(name(OFF_POLICY))}
@@ -610,18 +621,7 @@ pub fn LieDetector() -> impl IntoView {
                 {numbers::modes_believed(name(OFF_POLICY))} " and the one with four modes "
                 {numbers::modes_believed(name(FOUR))} ", and they have them all."
             </p>
-            <h3>"Seeds, not anecdotes"</h3>
-            <p>
-                "One run is an anecdote. Each recipe was therefore trained with "
-                {numbers::seeds(name(EASY))} " seeds. A run counts as collapsed here if some mode holds less
-                than a tenth of its share."
-            </p>
-            <Seeds />
-            <p>
-                "On-policy, " {numbers::collapsed(name(ON_POLICY))} " collapsed; which bell is kept is
-                chance. Off-policy it was " {numbers::collapsed(name(OFF_POLICY))}
-                ", and a few of the others serve their modes unevenly."
-            </p>
+            {[EASY, ON_POLICY, OFF_POLICY].iter().all(|&model| numbers::has_seeds(name(model))).then(runs)}
             <Try>
                 "Choose the collapsed run above and move the pointer, or the arrow keys, from left to right.
                 Where would you have stopped, going by the loss? Going by the area?"
@@ -631,6 +631,24 @@ pub fn LieDetector() -> impl IntoView {
                 against something: a known truth, or another run."
             </Learned>
         </Section>
+    }
+}
+
+/// What other seeds gave, where they were run.
+fn runs() -> impl IntoView {
+    view! {
+        <h3>"Seeds, not anecdotes"</h3>
+        <p>
+            "One run is an anecdote. Each recipe was therefore trained with "
+            {numbers::seeds(name(EASY))} " seeds. A run counts as collapsed here if some mode holds less
+            than a tenth of its share."
+        </p>
+        <Seeds />
+        <p>
+            "On-policy, " {numbers::collapsed(name(ON_POLICY))} " collapsed; which bell is kept is
+            chance. Off-policy it was " {numbers::collapsed(name(OFF_POLICY))}
+            ", and a few of the others serve their modes unevenly."
+        </p>
     }
 }
 

@@ -52,7 +52,8 @@ fn recipe(experiment: &Experiment) -> impl IntoView + use<> {
     };
     let rates = match options.learning_rates {
         Schedule::WarmUpCosine { warm_up, last } => format!(
-            "They rise over {} rounds and then fall along a cosine to {} of their height.",
+            "They rise to {} over {} rounds and then fall along a cosine to {} of that.",
+            experiment.learning_rate,
             thousands(warm_up as u64),
             percent(last, 0)
         ),
@@ -63,7 +64,7 @@ fn recipe(experiment: &Experiment) -> impl IntoView + use<> {
         _ => 0,
     };
     view! {
-        <ul class="recipe">
+        <ul>
             <li>
                 <strong>"Inputs. "</strong>
                 "The networks read the position as " {FEATURES} " features, waves of several lengths among
@@ -73,10 +74,14 @@ fn recipe(experiment: &Experiment) -> impl IntoView + use<> {
                 <strong>"A bridge. "</strong>
                 "The backward walk is aimed straight home to S₀, and its network learns only what to add."
             </li>
-            <li><strong>"Learning rates. "</strong> {rates}</li>
+            <li>
+                <strong>"Learning rates. "</strong> {rates} " Adam's second constant is "
+                {experiment.adam_beta_2.to_string()} ", a memory of some tens of rounds."
+            </li>
             <li>
                 <strong>"Noise. "</strong>
-                "It is gone after " {quiet} " of the rounds; the rest is learned on the model's own walks."
+                "It is gone after " {quiet} " of the rounds; from then on, what is drawn forwards is drawn
+                from the model itself."
             </li>
             <li>
                 <strong>"An archive. "</strong> {rows} " of the " {BATCH}
@@ -105,7 +110,7 @@ fn Worth(ablation: &'static Ablation) -> impl IntoView {
     view! {
             <table class="wide ablation">
                 <caption>
-                    "What each part is worth: one changed at a time, medians of "
+                    "What the parts are worth: one changed at a time, medians of "
                     {spelled(ablation.seeds.len())} " seeds. The densities are exact; the last column weighs "
                     "sampled walks."
                 </caption>

@@ -33,9 +33,12 @@ impl Inquiry {
                 return;
             }
             let (model, question) = question();
-            // The tour's weights are on their way anyway; the worker need not fetch them twice.
-            let place = EXPERIMENTS.iter().position(|e| e.name == model);
-            if place.is_none_or(|index| engine.models[index].get() != ModelState::Loading) {
+            // The worker answers one question after the other: none waits there for its weights.
+            let Some(index) = experiment::place(model) else {
+                return;
+            };
+            engine.load(index);
+            if engine.models[index].get() != ModelState::Loading {
                 engine.study(slot, model, question);
             }
         });

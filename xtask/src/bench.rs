@@ -68,6 +68,10 @@ pub fn run(root: &Path, machine: &str) -> Result<()> {
         command.current_dir(root);
         command
     };
+    // Made anew: a model of an older program may be none of this one's.
+    let model = work.join("model");
+    let _ = fs::remove_dir_all(&model);
+    make(&model)?;
     steps.run(
         "the model for the peers",
         program("train_distill")
@@ -79,7 +83,7 @@ pub fn run(root: &Path, machine: &str) -> Result<()> {
                 "--quiet",
                 "--out",
             ])
-            .arg(&work),
+            .arg(&model),
     )?;
     steps.run("native", program("bench_native").arg(&folder))?;
     let mut in_browser = program("bench_browser");
@@ -88,7 +92,7 @@ pub fn run(root: &Path, machine: &str) -> Result<()> {
         .env("GFLOWNET_TOUR_DIST", root.join("dist"))
         .env("CHROME", browser);
     if let Some(web) = web {
-        copy(&work.join("four_mode.onnx"), &web.join("four_mode.onnx"))?;
+        copy(&model.join("four_mode.onnx"), &web.join("four_mode.onnx"))?;
         in_browser.env("GFLOWNET_TOUR_ORT", web);
     }
     steps.run("in the browser", &mut in_browser)?;
@@ -96,7 +100,7 @@ pub fn run(root: &Path, machine: &str) -> Result<()> {
         let mut peers = Command::new(python);
         peers
             .arg("benches/peers.py")
-            .arg(work.join("four_mode.onnx"))
+            .arg(model.join("four_mode.onnx"))
             .arg(folder.join("peers.json"))
             .current_dir(root);
         steps.run("the native peers", &mut peers)?;

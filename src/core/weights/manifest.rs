@@ -9,8 +9,8 @@ use crate::options::Options;
 use crate::weights::{WeightsError, snapshots};
 use serde::{Deserialize, Serialize};
 
-/// The only manifest format so far.
-pub const FORMAT: u32 = 1;
+/// The manifest format. The second: the first had no total variation in its curves.
+pub const FORMAT: u32 = 2;
 
 /// The whole manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -215,6 +215,9 @@ impl ModelEntry {
             let expected = "the model's name with .safetensors";
             return Err(self.field(file, "file", format!("`{}`", self.file), expected));
         }
+        if self.curve.is_empty() {
+            return Err(self.field(file, "curve", "no point", "at least one"));
+        }
         let snapshots = self.snapshots.as_ref();
         for sha256 in [Some(&self.sha256), snapshots.map(|s| &s.sha256)]
             .into_iter()
@@ -345,17 +348,17 @@ mod tests {
     #[test]
     fn a_later_format_is_named_before_its_fields_are_read() {
         assert_eq!(
-            parse("m.json", r#"{"format": 2, "networks": []}"#)
+            parse("m.json", r#"{"format": 3, "networks": []}"#)
                 .unwrap_err()
                 .to_string(),
-            "m.json has format 2, and this build reads format 1: \
+            "m.json has format 3, and this build reads format 2: \
              use the build it came with, or retrain"
         );
     }
 
     #[test]
     fn rubbish_is_refused() {
-        for text in ["", "<!doctype html>", "{}", r#"{"format": 1}"#] {
+        for text in ["", "<!doctype html>", "{}", r#"{"format": 2}"#] {
             let error = parse("m.json", text).unwrap_err();
             assert!(matches!(error, WeightsError::NotManifest { .. }), "{text}");
         }

@@ -57,6 +57,10 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Snapshot>, WeightsError> {
         .tensor(ITERATION)
         .map_or(0, |tensor| tensor.shape().first().copied().unwrap_or(0));
     let data = read_bytes(file, &tensors, ITERATION, Dtype::U32, &[count])?;
+    if count == 0 {
+        // Of nothing, any shape has enough.
+        return Ok(Vec::new());
+    }
     let (words, _) = data.as_chunks::<4>();
     let iterations: Vec<u32> = words.iter().map(|&w| u32::from_le_bytes(w)).collect();
     if let Some(pair) = iterations.windows(2).find(|pair| pair[0] >= pair[1]) {
@@ -98,9 +102,9 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Snapshot>, WeightsError> {
     snapshots.collect()
 }
 
-/// The bytes of a snapshots file, of policies that read the same inputs: for S snapshots the parts of the forward policy, stacked
-/// `[S, ..]`, F16, under the names of a state dict; `log_z` and `extra_std` `[S]`, F32; and
-/// `iteration` `[S]`, U32.
+/// The bytes of a snapshots file, of policies that read the same inputs: for S snapshots the parts
+/// of the forward policy, stacked `[S, ..]`, F16, under the names of a state dict; `log_z` and
+/// `extra_std` `[S]`, F32; and `iteration` `[S]`, U32.
 pub fn serialize(snapshots: &[Snapshot], metadata: &BTreeMap<String, String>) -> Vec<u8> {
     let count = snapshots.len();
     let mut tensors = vec![
