@@ -1,8 +1,10 @@
 //! A question before the answer: what a reader expects, remembered by the browser. Nothing is
 //! hidden from those who skip it, and nobody keeps a score.
 
+use leptos::html;
 use leptos::prelude::*;
 use wasm_bindgen::prelude::*;
+use web_sys::HtmlElement;
 
 /// The browser's storage. It may be denied: then answers last as long as the page.
 mod storage {
@@ -86,10 +88,33 @@ pub fn Predict<const N: usize>(
         Reply::Answer(answer) => outcomes.get(answer).cloned(),
         _ => None,
     };
+    // What is hidden cannot keep the focus: it goes to what takes its place.
+    let (question_box, again) = (
+        NodeRef::<html::Fieldset>::new(),
+        NodeRef::<html::Button>::new(),
+    );
+    let skip = move |_| {
+        settle(Reply::Skipped);
+        request_animation_frame(move || {
+            if let Some(again) = again.get_untracked() {
+                let _ = again.focus();
+            }
+        });
+    };
+    let show = move |_| {
+        settle(Reply::Open);
+        request_animation_frame(move || {
+            let first = question_box.get_untracked();
+            let first = first.and_then(|question| question.query_selector("input").ok()?);
+            if let Some(first) = first.and_then(|first| first.dyn_into::<HtmlElement>().ok()) {
+                let _ = first.focus();
+            }
+        });
+    };
     let is_skipped = Memo::new(move |_| reply.get() == Reply::Skipped);
     view! {
         <div class="predict" data-question=name data-answer=move || reply.get().text()>
-            <fieldset hidden=move || is_skipped.get()>
+            <fieldset node_ref=question_box hidden=move || is_skipped.get()>
                 <legend>
                     <b>"What do you expect? "</b>
                     {question}
@@ -99,7 +124,7 @@ pub fn Predict<const N: usize>(
                     type="button"
                     class="skip"
                     hidden=move || reply.get() != Reply::Open
-                    on:click=move |_| settle(Reply::Skipped)
+                    on:click=skip
                 >
                     "Skip"
                 </button>
@@ -107,8 +132,9 @@ pub fn Predict<const N: usize>(
             <button
                 type="button"
                 class="ask-again"
+                node_ref=again
                 hidden=move || !is_skipped.get()
-                on:click=move |_| settle(Reply::Open)
+                on:click=show
             >
                 "A question stood here; show it"
             </button>

@@ -183,7 +183,6 @@ pub fn Scrubber(scrub: Scrub, drawn: RwSignal<Option<Arc<BatchResult>>>) -> impl
 
 /// What a batch was drawn from, in words.
 fn tell(scrub: Scrub, batch: &BatchResult) -> String {
-    let experiment = experiment::at(scrub.index);
     let iteration = scrub.iteration(batch);
     let mut words = format!(
         "iteration {}, log Z {}, total variation {}",
@@ -191,10 +190,12 @@ fn tell(scrub: Scrub, batch: &BatchResult) -> String {
         fixed(batch.log_z.unwrap_or(f64::NAN), 3),
         fixed(batch.total_variation, 3),
     );
-    if experiment.exploration != Exploration::None {
-        let extra_std = experiment
-            .exploration
-            .extra_std(iteration, experiment.iterations);
+    // The recipe that this model was trained by, which need not be the table's of today.
+    let entry = numbers::model(experiment::at(scrub.index).name);
+    if let Some(recipe) = entry.map(|entry| &entry.recipe)
+        && recipe.exploration != Exploration::None
+    {
+        let extra_std = recipe.exploration.extra_std(iteration, recipe.iterations);
         words += &format!(", exploration noise {}", fixed(extra_std, 2));
     }
     words

@@ -108,23 +108,23 @@ fn Worth(ablation: &'static Ablation) -> impl IntoView {
         }
     };
     view! {
-            <table class="wide ablation">
-                <caption>
-                    "What the parts are worth: one changed at a time, medians of "
-                    {spelled(ablation.seeds.len())} " seeds. The densities are exact; the last column weighs "
-                    "sampled walks."
-                </caption>
-                <thead>
-                    <tr>
-                        <th scope="col">"what is changed"</th>
-                        <th scope="col" class="minor">"parameters"</th>
-                        <th scope="col">"total variation"</th>
-                        <th scope="col">"worst mode off by"</th>
-                        <th scope="col"><Math formula=tex::LOG_Z />" off, learned"</th>
-                        <th scope="col" class="minor"><Math formula=tex::LOG_Z />" off, weighted"</th>
-                    </tr>
-                </thead>
-                <tbody>{ablation.rows.iter().map(row).collect_view()}</tbody>
-            </table>
+        <table class="wide ablation">
+            <caption>
+                "What the parts are worth: one changed at a time, medians of "
+                {spelled(ablation.seeds.len())} " seeds. The densities are exact; log Z is weighted "
+                "over sampled walks."
+            </caption>
+            <thead>
+                <tr>
+                    <th scope="col">"what is changed"</th>
+                    <th scope="col" class="minor">"parameters"</th>
+                    <th scope="col">"total variation"</th>
+                    <th scope="col">"worst mode off by"</th>
+                    <th scope="col"><Math formula=tex::LOG_Z />" off, learned"</th>
+                    <th scope="col" class="minor"><Math formula=tex::LOG_Z />" off, weighted"</th>
+                </tr>
+            </thead>
+            <tbody>{ablation.rows.iter().map(row).collect_view()}</tbody>
+        </table>
     }
 }

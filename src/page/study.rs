@@ -81,7 +81,7 @@ impl Inquiry {
                     "The engine does not run ({why}), so this cannot be computed. Reload the page to try again."
                 ),
             ),
-            _ => (false, "The engine is computing.".to_owned()),
+            _ => (false, "The engine is at work.".to_owned()),
         })
     }
 

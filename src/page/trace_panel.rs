@@ -239,7 +239,6 @@ pub fn TracePanel() -> impl IntoView {
             <div class="controls">
                 <button
                     type="button"
-                    class="earlier"
                     prop:disabled=move || stop.get() == 0
                     on:click=move |_| go(false)
                 >

@@ -980,6 +980,10 @@ fn predictions_are_remembered_and_can_be_skipped() {
     visit
         .chrome
         .until(&format!("{collapse}.querySelector('fieldset').hidden"));
+    // Whoever came with the keyboard goes on from there.
+    visit
+        .chrome
+        .until("document.activeElement.className === 'ask-again'");
 
     visit.chrome.open(&visit.site.url());
     visit.chrome.until(&format!("{bug} !== null"));
@@ -995,6 +999,9 @@ fn predictions_are_remembered_and_can_be_skipped() {
         .chrome
         .eval(&format!("{collapse}.querySelector('.ask-again').click()"));
     visit.chrome.until(&format!("!{hidden}"));
+    visit
+        .chrome
+        .until("document.activeElement.type === 'radio'");
     visit.went_well();
 }
 
