@@ -150,7 +150,7 @@ impl Scored {
     pub fn model(&self) -> Result<Model, serde_json::Error> {
         let metadata = [
             ("experiment", self.name.clone()),
-            ("format", FORMAT.to_string()),
+            ("format", weights::FORMAT.to_string()),
             ("recipe", serde_json::to_string(&self.recipe)?),
             ("seed", self.seed.to_string()),
         ];

@@ -126,6 +126,9 @@ pub enum WeightsError {
     },
 }
 
+/// The format of a weights file, which its metadata names. The manifest's counts by itself.
+pub const FORMAT: u32 = 1;
+
 /// The state dict's names for the parts of a policy, in the order of [`Policy::LAYOUT`].
 const PARTS: [&str; 6] = [
     "0.weight", "0.bias", "2.weight", "2.bias", "4.weight", "4.bias",
