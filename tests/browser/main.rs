@@ -206,6 +206,13 @@ impl Visit {
 
     /// No console error, no exception, and nothing asked for that is not there.
     #[track_caller]
+    /// The browser may report the 404 of `file` itself, and that is all.
+    fn lacked(&self, file: &str) {
+        let problems = self.chrome.problems();
+        let of_file = |problem: &String| problem.contains(file);
+        assert!(problems.iter().all(of_file), "{problems:#?}");
+    }
+
     fn went_well(&self) {
         assert_eq!(self.chrome.problems(), [] as [String; 0]);
         assert_eq!(self.site.strays(), [] as [String; 0]);
@@ -409,14 +416,7 @@ fn bad_weights_are_named_and_the_other_demos_go_on() {
         visit.shows(name, "model", "table");
         assert!(!visit.status(name).contains("safetensors"));
     }
-    // The browser may report the 404 itself, and that is all.
-    let problems = visit.chrome.problems();
-    assert!(
-        problems
-            .iter()
-            .all(|problem| problem.contains("easy_correct.safetensors")),
-        "{problems:#?}"
-    );
+    visit.lacked("easy_correct.safetensors");
 }
 
 #[test]
@@ -881,14 +881,7 @@ fn damaged_snapshots_are_named_and_the_model_goes_on() {
     visit.shows("hard_off_policy", "model", "table");
     visit.set("hard_off_policy", "input.training", "3");
     assert_eq!(visit.data("hard_off_policy", "snapshot"), "3");
-    // The browser may report the 404 itself, and that is all.
-    let problems = visit.chrome.problems();
-    assert!(
-        problems
-            .iter()
-            .all(|problem| problem.contains("easy_correct.safetensors")),
-        "{problems:#?}"
-    );
+    visit.lacked("easy_correct.safetensors");
 }
 
 #[test]

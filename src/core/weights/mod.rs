@@ -371,8 +371,16 @@ mod tests {
         name: &str,
         tensor: Option<(Dtype, Vec<usize>, Vec<u8>)>,
     ) -> Vec<u8> {
-        let bytes = serialize(model);
-        let parsed = SafeTensors::deserialize(&bytes).unwrap();
+        replace_tensor(&serialize(model), name, tensor)
+    }
+
+    /// A file with one tensor replaced, or removed where there is none.
+    pub fn replace_tensor(
+        bytes: &[u8],
+        name: &str,
+        tensor: Option<(Dtype, Vec<usize>, Vec<u8>)>,
+    ) -> Vec<u8> {
+        let parsed = SafeTensors::deserialize(bytes).unwrap();
         let mut tensors: BTreeMap<String, TensorView> = parsed.tensors().into_iter().collect();
         tensors.remove(name).unwrap();
         if let Some((dtype, shape, data)) = &tensor {

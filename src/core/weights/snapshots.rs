@@ -194,7 +194,7 @@ fn widen(half: u16) -> f32 {
 mod tests {
     use super::*;
     use crate::noise::ThreefryRng;
-    use safetensors::tensor::TensorView;
+    use crate::weights::tests::replace_tensor;
 
     fn snapshots() -> Vec<Snapshot> {
         snapshots_of(Inputs::Raw)
@@ -225,15 +225,7 @@ mod tests {
 
     /// The file of [`snapshots`] with one tensor replaced, or removed where there is none.
     fn with_tensor(name: &str, tensor: Option<(Dtype, Vec<usize>, Vec<u8>)>) -> Vec<u8> {
-        let bytes = bytes();
-        let parsed = SafeTensors::deserialize(&bytes).unwrap();
-        let mut tensors: BTreeMap<String, TensorView> = parsed.tensors().into_iter().collect();
-        tensors.remove(name).unwrap();
-        if let Some((dtype, shape, data)) = &tensor {
-            let view = TensorView::new(*dtype, shape.clone(), data).unwrap();
-            tensors.insert(name.into(), view);
-        }
-        safetensors::serialize(tensors, None).unwrap()
+        replace_tensor(&bytes(), name, tensor)
     }
 
     #[test]
