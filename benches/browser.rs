@@ -76,8 +76,10 @@ impl Engine {
         };
         engine.answer(|m| matches!(m, FromEngine::Ready));
         let pretrained_url = engine.chrome.text("new URL('pretrained/', location).href");
+        let kernels_url = engine.chrome.text("new URL('kernels.wasm', location).href");
         engine.tell(&ToEngine::Start {
             pretrained_url,
+            kernels_url,
             gpu: gpu == Gpu::Allowed,
         });
         let status = engine.answer(|m| matches!(m, FromEngine::Gpu(_)));

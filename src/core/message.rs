@@ -14,8 +14,13 @@ pub const PLACEHOLDER_STD: f64 = 0.3;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToEngine {
     /// The first message. `pretrained_url` is the absolute URL of the folder that holds
-    /// `NAME.safetensors`; with `gpu` false no GPU is asked for (after a crash, say).
-    Start { pretrained_url: String, gpu: bool },
+    /// `NAME.safetensors`, `kernels_url` that of the sampler for relaxed SIMD; with `gpu` false no
+    /// GPU is asked for (after a crash, say).
+    Start {
+        pretrained_url: String,
+        kernels_url: String,
+        gpu: bool,
+    },
     /// Fetch and check the weights of the experiment called `model`.
     Load { model: String },
     /// Fetch and check the snapshots of `model`'s training: `file`, below the folder of the weights,
@@ -183,6 +188,8 @@ pub struct BatchResult {
     pub snapshot: Option<u32>,
     /// Where it ran.
     pub device: DeviceUsed,
+    /// Whether it was drawn on the CPU by relaxed SIMD.
+    pub relaxed_simd: bool,
     /// True when the weights are not there and the placeholder policy was drawn.
     pub placeholder: bool,
     /// Trajectories drawn: the count asked for, or fewer when a newer request waited.

@@ -9,6 +9,8 @@ pub mod batch;
 pub mod gpu;
 pub mod schedule;
 #[cfg(target_arch = "wasm32")]
+mod relaxed;
+#[cfg(target_arch = "wasm32")]
 mod scope;
 pub mod study;
 #[cfg(target_arch = "wasm32")]

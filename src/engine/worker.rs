@@ -6,18 +6,21 @@
 
 use crate::batch::{ExactCache, Plan, Tally};
 use crate::gpu::{Gpu, GpuPolicy};
+use crate::relaxed::{self, Relaxed};
 use crate::schedule::{Next, Pace, Schedule};
 use crate::scope;
 use crate::study::Subject;
 use gflownet_tour_core::density::{Tails, TerminalDensity};
 use gflownet_tour_core::divergence;
 use gflownet_tour_core::experiment::{EXPERIMENTS, Experiment, HIDDEN};
+use gflownet_tour_core::kernels::Draw;
 use gflownet_tour_core::message::{
     self, BatchResult, DeviceChoice, DeviceUsed, FromEngine, GpuStatus, PLACEHOLDER_STD, Study,
     StudyRequest, StudyResult, ToEngine, TrainingResult,
 };
 use gflownet_tour_core::noise::ThreefryRng;
 use gflownet_tour_core::policy::{Inputs, Policy};
+use gflownet_tour_core::rollout::Trajectories;
 use gflownet_tour_core::sampler::Sampler;
 use gflownet_tour_core::trainer::Trainer;
 use gflownet_tour_core::weights;
@@ -66,6 +69,8 @@ struct State {
     models: HashMap<&'static str, Rc<Model>>,
     trainings: HashMap<&'static str, Training>,
     placeholder: Rc<Model>,
+    /// The sampler for relaxed SIMD, once it has passed its test.
+    relaxed: Option<Rc<Relaxed>>,
     gpu: Option<Rc<Gpu>>,
     /// The kinds of input whose kernel agreed with the CPU on this GPU, beside the raw one's.
     tested: Vec<Inputs>,
@@ -90,6 +95,7 @@ impl Default for State {
                 EXPERIMENTS[0].steps,
                 None,
             )),
+            relaxed: None,
             gpu: None,
             tested: Vec::new(),
             schedule: Schedule::default(),
@@ -124,6 +130,7 @@ struct Model {
     walk: (f64, usize),
     exact: RefCell<ExactCache>,
     on_gpu: RefCell<Option<GpuPolicy>>,
+    in_relaxed: RefCell<Option<relaxed::Model>>,
     /// The learned log Z; none marks the placeholder.
     log_z: Option<f64>,
     /// What studies are made of; the placeholder has no backward policy to study.
@@ -139,6 +146,7 @@ impl Model {
             walk: (start, steps),
             exact: RefCell::default(),
             on_gpu: RefCell::default(),
+            in_relaxed: RefCell::default(),
             weights,
             log_z,
         }
@@ -199,6 +207,7 @@ struct Job {
     model: Rc<Model>,
     tally: Tally,
     device: DeviceUsed,
+    relaxed_simd: bool,
     sampling_ms: f64,
 }
 
@@ -210,10 +219,13 @@ impl Worker {
         match message::decode(&bytes) {
             Ok(ToEngine::Start {
                 pretrained_url,
+                kernels_url,
                 gpu,
             }) => {
                 self.0.borrow_mut().pretrained_url = pretrained_url;
                 spawn_local(warm_up());
+                let worker = self.clone();
+                spawn_local(async move { worker.start_relaxed(&kernels_url).await });
                 if gpu {
                     let worker = self.clone();
                     spawn_local(async move { worker.start_gpu().await });
@@ -272,6 +284,15 @@ impl Worker {
             Err(error) => scope::warn(&format!(
                 "the engine ignored a message that it cannot read: {error}"
             )),
+        }
+    }
+
+    /// Starts the sampler for relaxed SIMD. Without it nothing is lost but time.
+    async fn start_relaxed(&self, url: &str) {
+        match Relaxed::start(url).await {
+            Some(Ok(relaxed)) => self.0.borrow_mut().relaxed = Some(relaxed),
+            Some(Err(why)) => without_relaxed(&why),
+            None => {}
         }
     }
 
@@ -451,6 +472,7 @@ impl Worker {
             model,
             tally: Tally::new(&plan),
             device,
+            relaxed_simd: false,
             sampling_ms: 0.0,
             plan,
         })
@@ -473,16 +495,18 @@ impl Worker {
         }
         let drawn = job.tally.drawn();
         let rest = job.plan.request.count - drawn;
-        let sampler = match job.device {
-            DeviceUsed::Cpu => &job.model.network,
-            _ => job.model.tabulated(),
-        };
         let count = self.0.borrow_mut().pace(job.device).chunk(rest);
+        let relaxed = self.0.borrow().relaxed.clone();
         let begin = scope::now_ms();
-        let (rollout, tally) = (job.plan.rollout(drawn), &mut job.tally);
-        sampler.draw_blocks(&rollout, count as usize, &mut |block| {
-            tally.add_block(&block)
-        });
+        let outcome = relaxed.map(|relaxed| job.relaxed_chunk(&relaxed, count));
+        if let Some(Err(why)) = &outcome {
+            without_relaxed(why);
+            self.0.borrow_mut().relaxed = None;
+        }
+        job.relaxed_simd = matches!(outcome, Some(Ok(())));
+        if !job.relaxed_simd {
+            job.own_chunk(count);
+        }
         let ms = scope::now_ms() - begin;
         self.0.borrow_mut().pace(job.device).learn(count, ms);
         job.sampling_ms += ms;
@@ -571,6 +595,49 @@ async fn train(model: &str, seed: u64, iterations: u32) -> Result<TrainingResult
 }
 
 impl Job {
+    /// Draws the next `count` trajectories by the engine's own sampler.
+    fn own_chunk(&mut self, count: u32) {
+        let rollout = self.plan.rollout(self.tally.drawn());
+        let sampler = match self.device {
+            DeviceUsed::Cpu => &self.model.network,
+            _ => self.model.tabulated(),
+        };
+        let tally = &mut self.tally;
+        sampler.draw_blocks(&rollout, count as usize, &mut |block| {
+            tally.add_block(&block)
+        });
+    }
+
+    /// Draws them by the sampler for relaxed SIMD.
+    fn relaxed_chunk(&mut self, relaxed: &Rc<Relaxed>, count: u32) -> Result<(), String> {
+        let mut loaded = self.model.in_relaxed.borrow_mut();
+        let model = match loaded.take() {
+            Some(model) => model,
+            None => {
+                let (start, steps) = self.model.walk;
+                relaxed.load(&self.model.weights, start, steps)?
+            }
+        };
+        let rollout = self.plan.rollout(self.tally.drawn());
+        let (counts, paths) = self.tally.parts();
+        let drawn = loaded.insert(model).draw(Draw {
+            model: 0,
+            table: self.device == DeviceUsed::CpuTable,
+            rollout,
+            count,
+            paths: paths as u32,
+            range: counts.range(),
+            bins: counts.bins() as u32,
+            midpoints: counts.midpoints().to_vec(),
+        })?;
+        counts.merge_counts(&drawn.counts);
+        self.tally.add_paths(&Trajectories {
+            steps: rollout.steps,
+            states: drawn.paths,
+        });
+        Ok(())
+    }
+
     /// The answer, with the exact part computed.
     fn result(self) -> BatchResult {
         let begin = scope::now_ms();
@@ -586,6 +653,7 @@ impl Job {
             id: self.plan.request.id,
             snapshot: self.plan.request.snapshot,
             device: self.device,
+            relaxed_simd: self.relaxed_simd,
             placeholder: self.model.log_z.is_none(),
             sampled: self.tally.drawn(),
             sampling_ms: self.sampling_ms,
@@ -600,6 +668,10 @@ impl Job {
             log_z: self.model.log_z,
         }
     }
+}
+
+fn without_relaxed(why: &str) {
+    scope::warn(&format!("kernels.wasm is not in use: {why}"));
 }
 
 fn unavailable(why: &str) -> FromEngine {

@@ -421,11 +421,15 @@ fn Readout(
         })
     });
     let runner = move || {
-        drawn.with(|d| match d.as_ref().map(|d| d.device) {
+        drawn.with(|d| match d.as_ref().map(|d| (d.device, d.relaxed_simd)) {
             None => UNKNOWN.to_owned(),
-            Some(DeviceUsed::Cpu) => "CPU, network".to_owned(),
-            Some(DeviceUsed::CpuTable) => "CPU, network tabulated".to_owned(),
-            Some(DeviceUsed::WebGpu) => engine.state.with(|state| match state {
+            Some((DeviceUsed::Cpu, false)) => "CPU, network".to_owned(),
+            Some((DeviceUsed::Cpu, true)) => "CPU, network, relaxed SIMD".to_owned(),
+            Some((DeviceUsed::CpuTable, false)) => "CPU, network tabulated".to_owned(),
+            Some((DeviceUsed::CpuTable, true)) => {
+                "CPU, network tabulated, relaxed SIMD".to_owned()
+            }
+            Some((DeviceUsed::WebGpu, _)) => engine.state.with(|state| match state {
                 EngineState::Settled(GpuStatus::Running { adapter }) => {
                     format!("WebGPU, {adapter}")
                 }

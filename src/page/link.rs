@@ -22,6 +22,8 @@ use web_sys::{
 const WORKER: &str = "engine_loader.js";
 /// The folder of the weights, beside the page.
 const PRETRAINED: &str = "pretrained/";
+/// The sampler for relaxed SIMD.
+const KERNELS: &str = "kernels.wasm";
 /// How often a worker that dies is started again before the page gives up.
 const RESTARTS: u32 = 2;
 /// How often the page looks whether the worker still answers.
@@ -396,13 +398,15 @@ impl Engine {
     /// The worker listens: tells it where the weights are, which to load, and what was asked
     /// meanwhile.
     fn introduce(self) {
-        let pretrained_url = match beside_the_page(PRETRAINED) {
-            Ok(url) => url,
-            Err(why) => return self.give_up(&why),
+        let urls = [PRETRAINED, KERNELS].map(beside_the_page);
+        let [pretrained_url, kernels_url] = match urls {
+            [Ok(pretrained), Ok(kernels)] => [pretrained, kernels],
+            [Err(why), _] | [_, Err(why)] => return self.give_up(&why),
         };
         let gpu = self.restarted.with_untracked(Option::is_none);
         self.send(&ToEngine::Start {
             pretrained_url,
+            kernels_url,
             gpu,
         });
         let further = self.link.with_value(|link| link.further.clone());

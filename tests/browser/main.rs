@@ -307,6 +307,61 @@ fn all_five_demos_run_on_the_cpu_and_say_why() {
     visit.went_well();
 }
 
+/// The sampler for relaxed SIMD draws where the browser has that, and when its file is not what it
+/// should be the engine's own sampler draws, without a word to the reader.
+#[test]
+fn relaxed_simd_is_used_and_its_file_may_fail() {
+    let name = "easy_correct";
+    let runner = format!("{}.querySelector('.readout').textContent", demo(name));
+    let sound = |_: &Site| {};
+    let missing = |site: &Site| site.hide("kernels.wasm");
+    let cut = |site: &Site| {
+        site.edit("kernels.wasm", |mut bytes| {
+            bytes.truncate(bytes.len() / 2);
+            bytes
+        });
+    };
+    // The exponential's log2(e) is another number wherever it stands.
+    let wrong = |site: &Site| {
+        site.edit("kernels.wasm", |mut bytes| {
+            let log2_e = std::f32::consts::LOG2_E.to_le_bytes();
+            let places: Vec<usize> = (0..bytes.len() - 4)
+                .filter(|&i| bytes[i..i + 4] == log2_e)
+                .collect();
+            assert!(!places.is_empty(), "kernels.wasm has no exponential");
+            for place in places {
+                bytes[place..place + 4].copy_from_slice(&1.25f32.to_le_bytes());
+            }
+            bytes
+        });
+    };
+    let files: [(&dyn Fn(&Site), bool); 4] = [
+        (&sound, true),
+        (&missing, false),
+        (&cut, false),
+        (&wrong, false),
+    ];
+    let mut shown = Vec::new();
+    for (number, (file, relaxed)) in files.into_iter().enumerate() {
+        let Some(mut visit) = visit(Gpu::Denied, file) else {
+            return;
+        };
+        visit.shows(name, "model", "table");
+        visit.scroll_to(name);
+        // The first batches may come before the file has passed its test.
+        visit.set(name, "select.device", "cpu");
+        visit.act(name, "button.resample", "it.click()");
+        let text = visit.chrome.text(&runner);
+        assert_eq!(text.contains("relaxed SIMD"), relaxed, "{number}: {text}");
+        shown.push(visit.data(name, "tv"));
+        match relaxed {
+            true => visit.went_well(),
+            false => visit.lacked("kernels.wasm"),
+        }
+    }
+    assert!(shown.iter().all(|tv| *tv == shown[0]), "{shown:?}");
+}
+
 #[test]
 fn the_controls_change_the_figure() {
     let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {
