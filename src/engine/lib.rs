@@ -7,9 +7,9 @@
 
 pub mod batch;
 pub mod gpu;
-pub mod schedule;
 #[cfg(target_arch = "wasm32")]
 mod relaxed;
+pub mod schedule;
 #[cfg(target_arch = "wasm32")]
 mod scope;
 pub mod study;

@@ -23,11 +23,11 @@ const PROBE: [u8; 40] = [
     1, 5, 1, 0x60, 0, 1, 0x7b, // a type: nothing in, a vector out
     3, 2, 1, 0, // a function of that type
     10, 19, 1, 17, // its code, 17 bytes:
-    0, // no locals
+    0,  // no locals
     0x41, 0, 0xfd, 17, // zeros
     0x41, 0, 0xfd, 17, // zeros
     0x41, 0, 0xfd, 17, // zeros
-    0xfd, 0x85, 2, // relaxed_madd
+    0xfd, 0x85, 2,    // relaxed_madd
     0x0b, // end
 ];
 
@@ -131,7 +131,9 @@ impl Relaxed {
     fn ask(&self, request: &Request) -> Result<Answer, String> {
         let bytes = message::encode(request).map_err(|error| error.to_string())?;
         let number = |value: JsValue| value.as_f64().unwrap_or(0.0) as u32;
-        let room = self.room.call1(&JsValue::NULL, &(bytes.len() as u32).into());
+        let room = self
+            .room
+            .call1(&JsValue::NULL, &(bytes.len() as u32).into());
         let room = number(room.map_err(unusable)?);
         self.view(room, bytes.len() as u32).copy_from(&bytes);
         let len = number(self.answer.call0(&JsValue::NULL).map_err(unusable)?);

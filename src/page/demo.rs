@@ -426,9 +426,7 @@ fn Readout(
             Some((DeviceUsed::Cpu, false)) => "CPU, network".to_owned(),
             Some((DeviceUsed::Cpu, true)) => "CPU, network, relaxed SIMD".to_owned(),
             Some((DeviceUsed::CpuTable, false)) => "CPU, network tabulated".to_owned(),
-            Some((DeviceUsed::CpuTable, true)) => {
-                "CPU, network tabulated, relaxed SIMD".to_owned()
-            }
+            Some((DeviceUsed::CpuTable, true)) => "CPU, network tabulated, relaxed SIMD".to_owned(),
             Some((DeviceUsed::WebGpu, _)) => engine.state.with(|state| match state {
                 EngineState::Settled(GpuStatus::Running { adapter }) => {
                     format!("WebGPU, {adapter}")
