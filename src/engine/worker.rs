@@ -42,7 +42,7 @@ const GPU_START_LIMIT_MS: f64 = 60_000.0;
 const GPU_LIMIT_MS: f64 = 20_000.0;
 
 /// The most tables that are made to warm up, and the time in milliseconds that a warm one takes.
-const WARM_UPS: usize = 8;
+const WARM_UPS: usize = 24;
 const WARM_MS: f64 = 5.0;
 
 /// Installs the message handler and reports for duty.
@@ -223,9 +223,12 @@ impl Worker {
                 gpu,
             }) => {
                 self.0.borrow_mut().pretrained_url = pretrained_url;
-                spawn_local(warm_up());
                 let worker = self.clone();
-                spawn_local(async move { worker.start_relaxed(&kernels_url).await });
+                spawn_local(async move {
+                    // The weights come first: they are what a reader waits for.
+                    warm_up().await;
+                    worker.start_relaxed(&kernels_url).await;
+                });
                 if gpu {
                     let worker = self.clone();
                     spawn_local(async move { worker.start_gpu().await });
