@@ -6,7 +6,7 @@
 
 use crate::counts::Counts;
 use crate::message;
-use crate::policy::{Inputs, Policy};
+use crate::policy::{Inputs, Policy, StdRange};
 use crate::rollout::Rollout;
 use crate::sampler::Sampler;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,7 @@ pub struct Weights {
     /// First layers of step features; none where the state is read as it is.
     layers: Option<u32>,
     hidden: u32,
+    std_range: StdRange,
     parameters: Vec<f32>,
 }
 
@@ -83,6 +84,7 @@ impl Weights {
                 Inputs::StepFeatures { steps } => Some(steps as u32),
             },
             hidden: policy.hidden() as u32,
+            std_range: policy.std_range(),
             parameters: policy.parameters().to_vec(),
         }
     }
@@ -92,7 +94,8 @@ impl Weights {
             let steps = steps as usize;
             Inputs::StepFeatures { steps }
         });
-        Policy::with_inputs(inputs, self.hidden as usize, self.parameters)
+        let policy = Policy::with_inputs(inputs, self.hidden as usize, self.parameters)?;
+        Some(policy.with_std_range(self.std_range))
     }
 }
 
@@ -213,7 +216,12 @@ mod tests {
     #[test]
     fn answers_are_the_plain_rollouts() {
         for inputs in [Inputs::Raw, Inputs::StepFeatures { steps: 5 }] {
-            let policy = Policy::init_with(inputs, 16, &mut ThreefryRng::new(2, 0));
+            let std_range = StdRange {
+                min_std: 0.2,
+                max_std: 1.5,
+            };
+            let policy = Policy::init_with(inputs, 16, &mut ThreefryRng::new(2, 0))
+                .with_std_range(std_range);
             let mut kernels = Kernels::default();
             let load = Request::Load {
                 model: 3,
@@ -258,6 +266,7 @@ mod tests {
         let weights = Weights {
             layers: Some(2),
             hidden: 16,
+            std_range: StdRange::USUAL,
             parameters: vec![0.0; 3],
         };
         let load = Request::Load {
