@@ -7,9 +7,11 @@
 
 pub use gflownet_tour_core::{
     archive, balance, counts, density, divergence, experiment, exploration, flow, message, mixture,
-    network, noise, options, policy, rollout, sampler, simd, table, trace, trainer, weights,
+    network, noise, objective, options, policy, rollout, sampler, simd, table, trace, trainer,
+    weights,
 };
 
 pub mod page;
+pub mod pytorch;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod train;

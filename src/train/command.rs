@@ -4,8 +4,10 @@ use super::output::{OutputError, Staging};
 use super::report::{self, Scored};
 use super::{TrainError, Trained, ablation, figure, onnx, train, train_with_burn};
 use crate::experiment::{self, DEFAULT_SEED, Experiment};
+use crate::pytorch;
 use crate::trainer::Progress;
 use crate::weights::ablation::{self as table, Ablation};
+use crate::weights::manifest::Recipe;
 use crate::weights::manifest::{self, Manifest, ModelEntry, Recipe};
 use crate::weights::{self, WeightsError};
 use burn::tensor::Device;
@@ -40,6 +42,9 @@ struct Args {
     /// at a time and write NAME.ablation.json, but no model. Give it --seeds too
     #[arg(long, value_name = "NAME", conflicts_with_all = ["only", "trainer", "device", "format"])]
     ablate: Option<String>,
+    /// Print this model's run as a PyTorch script (with --seed and --iterations), and train nothing
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["only", "trainer", "device", "format", "ablate"])]
+    pytorch: Option<String>,
     /// The folder to write to
     #[arg(long, value_name = "DIR", default_value = "pretrained")]
     out: PathBuf,
@@ -182,6 +187,13 @@ fn run(args: &Args) -> Result<(), CommandError> {
         return Ok(());
     }
     let experiments = chosen(args)?;
+    if let Some(name) = &args.pytorch {
+        let named = experiments.iter().find(|e| e.name == name);
+        let recipe = named.map(Recipe::of);
+        let recipe = recipe.ok_or_else(|| CommandError::UnknownModel { name: name.clone() })?;
+        print!("{}", pytorch::script(&recipe, args.seed));
+        return Ok(());
+    }
     if let Some(name) = &args.ablate {
         return ablate(args, name, &experiments);
     }
