@@ -251,6 +251,46 @@ mod tests {
         }
     }
 
+    /// Weights are areas: a mode of weight two is two modes of weight one in the same place.
+    #[test]
+    fn a_heavy_mode_is_two_in_one_place() {
+        let light = [Mode::new(-1.0, 0.2), Mode::new(2.0, 0.5)];
+        let twice = Mixture::new(vec![light[0], light[1], light[1]]);
+        let heavy = Mixture::new(vec![light[0], light[1].weighing(2.0)]);
+        assert!((heavy.log_partition() - 3f64.ln()).abs() < 1e-15);
+        for x in [-3.0, -1.0, 0.4, 2.2] {
+            assert!((heavy.log_reward(x) - twice.log_reward(x)).abs() < 1e-12);
+            assert!((heavy.density(x) - twice.density(x)).abs() < 1e-12);
+            assert!((heavy.mass_between(-9.0, x) - twice.mass_between(-9.0, x)).abs() < 1e-12);
+        }
+        assert!((heavy.mean() - 1.0).abs() < 1e-12);
+        assert!((heavy.std() - twice.std()).abs() < 1e-12);
+        assert!((heavy.mode_mass().iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        let error = heavy.tempered(1.0).log_partition() - heavy.log_partition();
+        assert!(error.abs() < 1e-12);
+        let mut rng = ThreefryRng::new(11, 0);
+        let right = (0..10_000).filter(|_| heavy.sample(&mut rng) > 0.5).count();
+        // Five standard errors.
+        let expected = heavy.mass_between(0.5, f64::INFINITY);
+        assert!(
+            (right as f64 / 1e4 - expected).abs() < 5.0 * 0.0048,
+            "{right}"
+        );
+    }
+
+    #[test]
+    fn texts_leave_a_weight_of_one_out() {
+        let plain = serde_json::to_string(&Mode::new(1.0, 0.2)).unwrap();
+        assert_eq!(plain, r#"{"mean":1.0,"var":0.2}"#);
+        let heavy = Mode::new(1.0, 0.2).weighing(2.0);
+        for (text, mode) in [
+            (plain, Mode::new(1.0, 0.2)),
+            (serde_json::to_string(&heavy).unwrap(), heavy),
+        ] {
+            assert_eq!(serde_json::from_str::<Mode>(&text).unwrap(), mode);
+        }
+    }
+
     #[test]
     fn at_temperature_one_the_tempered_target_is_the_target() {
         let target = four();

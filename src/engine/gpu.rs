@@ -16,7 +16,7 @@ use cubecl::server::Handle;
 use gflownet_tour_core::counts::Counts;
 use gflownet_tour_core::noise::{CENTRAL, Noise, TAIL, ThreefryRng};
 use gflownet_tour_core::policy::{
-    FEATURES, FREQUENCIES, Inputs, LINEAR_GAIN, MAX_STD, MIN_STD, Policy, SQUARE_GAIN, WAVE_GAIN,
+    FEATURES, FREQUENCIES, Inputs, LINEAR_GAIN, Policy, SQUARE_GAIN, StdRange, WAVE_GAIN,
 };
 use gflownet_tour_core::rollout::{Rollout, Trajectories};
 use std::sync::{Arc, OnceLock};
@@ -52,6 +52,7 @@ pub struct GpuPolicy {
     len: usize,
     inputs: Inputs,
     hidden: usize,
+    std_range: StdRange,
 }
 
 impl Gpu {
@@ -115,6 +116,7 @@ impl Gpu {
             len: parameters.len(),
             inputs: policy.inputs(),
             hidden: policy.hidden(),
+            std_range: policy.std_range(),
         }
     }
 
@@ -190,6 +192,8 @@ impl Gpu {
                 rollout.start as f32,
                 rollout.sigma_scale as f32,
                 rollout.extra_std as f32,
+                policy.std_range.min_std as f32,
+                policy.std_range.span() as f32,
                 key_low,
                 key_high,
                 rollout.first,
@@ -353,6 +357,8 @@ fn rollout_kernel(
     start: f32,
     sigma_scale: f32,
     extra_std: f32,
+    min_std: f32,
+    std_span: f32,
     key_low: u32,
     key_high: u32,
     first: u32,
@@ -388,7 +394,7 @@ fn rollout_kernel(
                 0 => 3 * hidden,
                 layers => layers * hidden * (FEATURES + 1),
             });
-            let law = evaluate(parameters, &first_layer, w1, hidden);
+            let law = evaluate(parameters, &first_layer, min_std, std_span, w1, hidden);
             let std = law.std * Lanes::new(sigma_scale) + Lanes::new(extra_std);
             let mut z = Lanes::empty();
             #[unroll]
@@ -531,6 +537,8 @@ fn read_features(
 fn evaluate(
     parameters: &[f32],
     first: &Array<Lanes>,
+    min_std: f32,
+    std_span: f32,
     #[comptime] w1: usize,
     #[comptime] hidden: usize,
 ) -> Law {
@@ -552,8 +560,7 @@ fn evaluate(
         raw += Lanes::new(parameters[w2 + hidden + j]) * second;
     }
     let one = Lanes::new(1.0f32);
-    let range = Lanes::new(comptime!((MAX_STD - MIN_STD) as f32));
-    let std = Lanes::new(comptime!(MIN_STD as f32)) + range / (one + Lanes::exp(-raw));
+    let std = Lanes::new(min_std) + Lanes::new(std_span) / (one + Lanes::exp(-raw));
     Law { mean, std }
 }
 

@@ -5,7 +5,7 @@
 use cubecl::future::block_on;
 use gflownet_tour_core::counts::Counts;
 use gflownet_tour_core::noise::ThreefryRng;
-use gflownet_tour_core::policy::{Inputs, Policy};
+use gflownet_tour_core::policy::{Inputs, Policy, StdRange};
 use gflownet_tour_core::rollout::Rollout;
 use gflownet_tour_core::sampler::Sampler;
 use gflownet_tour_engine::gpu::Gpu;
@@ -138,6 +138,15 @@ fn other_widths() {
     for hidden in [8, 32, 128] {
         check(&policy(hidden, 1.0), ROLLOUT, 200);
     }
+}
+
+#[test]
+fn other_standard_deviations() {
+    let range = StdRange {
+        min_std: 0.02,
+        max_std: 3.0,
+    };
+    check(&policy(64, 1.0).with_std_range(range), ROLLOUT, 300);
 }
 
 #[test]
