@@ -7,7 +7,8 @@
 
 pub use gflownet_tour_core::{
     archive, balance, counts, density, divergence, experiment, exploration, flow, message, mixture,
-    network, noise, options, policy, rollout, sampler, simd, table, trace, trainer, weights,
+    network, noise, options, policy, rollout, sampler, simd, table, tempered, trace, trainer,
+    weights,
 };
 
 pub mod page;

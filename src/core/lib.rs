@@ -22,6 +22,7 @@ pub mod rollout;
 pub mod sampler;
 pub mod simd;
 pub mod table;
+pub mod tempered;
 pub mod trace;
 pub mod trainer;
 

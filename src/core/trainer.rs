@@ -20,6 +20,8 @@ use crate::weights::manifest::Recipe;
 use pulp::{Simd, WithSimd};
 use rand::RngExt;
 
+pub mod tempered;
+
 /// Streams of a run's seed: each use of randomness has its own.
 pub mod stream {
     /// The forward policy's initial weights.
@@ -34,6 +36,10 @@ pub mod stream {
     pub const BACKWARD_NOISE: u32 = 4;
     /// The noise of trajectories that estimate log Z.
     pub const SCORE: u32 = 5;
+    /// The exponents of a batch that is trained at several temperatures.
+    pub const BETAS: u32 = 6;
+    /// The initial weights of log Z, where it is a network.
+    pub const LOG_Z: u32 = 7;
 }
 
 /// The seed of a stream of noise that belongs to the run's `seed`.
@@ -81,6 +87,8 @@ pub struct Trainer {
     level: Level,
     noise: u64,
     reward: Reward,
+    /// The exponent β of the reward that is trained on.
+    exponent: f32,
     forward: Side,
     backward: Side,
     log_z: f32,
@@ -177,8 +185,9 @@ impl Replay {
         })
     }
 
-    /// Chooses the terminal states of an iteration's rows. Returns the number of rows.
-    fn choose(&mut self, recipe: &Recipe, iteration: usize) -> usize {
+    /// Chooses the terminal states of an iteration's rows, where R^`exponent` is trained on.
+    /// Returns the number of rows.
+    fn choose(&mut self, recipe: &Recipe, iteration: usize, exponent: f64) -> usize {
         if let BackwardRollouts::Archive {
             from_iteration,
             priority,
@@ -189,7 +198,7 @@ impl Replay {
                 return 0;
             }
             match priority {
-                Priority::Reward => self.archive.weigh_by_reward(1.0),
+                Priority::Reward => self.archive.weigh_by_reward(exponent),
                 Priority::Rank => self.archive.weigh_by_rank(),
             }
         }
@@ -302,6 +311,7 @@ impl Trainer {
             level: Level::best(),
             noise,
             reward: Reward::new(&Mixture::new(recipe.modes.clone())),
+            exponent: 1.0,
             backward: Side::new(backward, recipe.steps),
             log_z,
             log_z_moments: [0.0; 2],
@@ -371,7 +381,7 @@ impl Trainer {
         let Some(replay) = &mut self.replay else {
             return 0;
         };
-        let rows = replay.choose(&self.recipe, self.iteration);
+        let rows = replay.choose(&self.recipe, self.iteration, self.exponent.into());
         let first = (self.iteration * replay.rows) as u32;
         self.level.dispatch(DrawBack {
             trainer: self,
@@ -502,6 +512,7 @@ impl WithSimd for Batch<'_> {
         let Trainer {
             recipe,
             reward,
+            exponent,
             forward,
             backward,
             log_z,
@@ -618,9 +629,11 @@ impl WithSimd for Batch<'_> {
             let (terminal, _) = S::as_simd_f32s(&scratch.states[steps]);
             let residual = scratch.residual.vectors_mut::<S>();
             let log_reward = scratch.log_reward.vectors_mut::<S>();
+            let exponent = simd.splat_f32s(*exponent);
             for v in 0..vectors {
                 log_reward[v] = reward.log(simd, terminal[v]);
-                residual[v] = simd.sub_f32s(residual[v], log_reward[v]);
+                let raised = simd.mul_f32s(exponent, log_reward[v]);
+                residual[v] = simd.sub_f32s(residual[v], raised);
             }
             if matches!(source, Source::Draw { .. })
                 && let Some(replay) = replay

@@ -5,6 +5,7 @@
 pub mod ablation;
 pub mod manifest;
 pub mod snapshots;
+pub mod tempered;
 
 use crate::experiment::HIDDEN;
 use crate::policy::{Inputs, Policy};
@@ -153,27 +154,36 @@ fn inputs(tensors: &SafeTensors, prefix: &str) -> Inputs {
 /// kind, or holds a value that is not finite.
 pub fn parse(file: &str, bytes: &[u8]) -> Result<Model, WeightsError> {
     let tensors = SafeTensors::deserialize(bytes).map_err(|error| damaged(file, bytes, &error))?;
-    let policy = |prefix: &str| {
-        let inputs = inputs(&tensors, prefix);
-        let mut parameters = Vec::new();
-        for (part, shape) in PARTS.iter().zip(Policy::<f32>::shapes(inputs, HIDDEN)) {
-            parameters.extend(read(file, &tensors, &format!("{prefix}.{part}"), &shape)?);
-        }
-        Policy::with_inputs(inputs, HIDDEN, parameters).ok_or_else(|| {
-            WeightsError::NotSafetensors {
-                file: file.into(),
-                why: "its tensors do not fill the policy".into(),
-            }
-        })
-    };
+    Ok(Model {
+        forward: policy(file, &tensors, "forward")?,
+        backward: policy(file, &tensors, "backward")?,
+        log_z: read(file, &tensors, LOG_Z, &[1])?[0],
+        metadata: metadata(file, bytes)?,
+    })
+}
+
+/// The policy under `prefix`.
+fn policy(file: &str, tensors: &SafeTensors, prefix: &str) -> Result<Policy<f32>, WeightsError> {
+    let inputs = inputs(tensors, prefix);
+    let mut parameters = Vec::new();
+    for (part, shape) in PARTS.iter().zip(Policy::<f32>::shapes(inputs, HIDDEN)) {
+        parameters.extend(read(file, tensors, &format!("{prefix}.{part}"), &shape)?);
+    }
+    Policy::with_inputs(inputs, HIDDEN, parameters).ok_or_else(|| unfilled(file))
+}
+
+fn unfilled(file: &str) -> WeightsError {
+    WeightsError::NotSafetensors {
+        file: file.into(),
+        why: "its tensors do not fill the policy".into(),
+    }
+}
+
+/// What a file says of itself.
+fn metadata(file: &str, bytes: &[u8]) -> Result<BTreeMap<String, String>, WeightsError> {
     let (_, header) =
         SafeTensors::read_metadata(bytes).map_err(|error| damaged(file, bytes, &error))?;
-    Ok(Model {
-        forward: policy("forward")?,
-        backward: policy("backward")?,
-        log_z: read(file, &tensors, LOG_Z, &[1])?[0],
-        metadata: header.metadata().clone().into_iter().flatten().collect(),
-    })
+    Ok(header.metadata().clone().into_iter().flatten().collect())
 }
 
 fn damaged(file: &str, bytes: &[u8], error: &SafeTensorError) -> WeightsError {
@@ -262,13 +272,17 @@ fn finite(file: &str, name: &str, values: Vec<f32>) -> Result<Vec<f32>, WeightsE
 pub fn serialize(model: &Model) -> Vec<u8> {
     let mut tensors = Vec::new();
     for (prefix, policy) in [("backward", &model.backward), ("forward", &model.forward)] {
-        let shapes = Policy::<f32>::shapes(policy.inputs(), HIDDEN);
-        for ((part, shape), values) in PARTS.iter().zip(shapes).zip(policy.parts()) {
-            tensors.push(Tensor::f32(format!("{prefix}.{part}"), shape, values));
-        }
+        push_policy(&mut tensors, prefix, policy);
     }
     tensors.push(Tensor::f32(LOG_Z.into(), vec![1], &[model.log_z]));
     assemble(&model.metadata, &tensors)
+}
+
+fn push_policy(tensors: &mut Vec<Tensor>, prefix: &str, policy: &Policy<f32>) {
+    let shapes = Policy::<f32>::shapes(policy.inputs(), HIDDEN);
+    for ((part, shape), values) in PARTS.iter().zip(shapes).zip(policy.parts()) {
+        tensors.push(Tensor::f32(format!("{prefix}.{part}"), shape, values));
+    }
 }
 
 /// A tensor on its way into a file.
