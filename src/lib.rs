@@ -7,11 +7,10 @@
 
 pub use gflownet_tour_core::{
     archive, balance, counts, density, divergence, experiment, exploration, flow, limits, message,
-    mixture, network, noise, objective, options, policy, rollout, sampler, simd, table, trace,
-    trainer, weights,
+    mixture, network, noise, objective, options, policy, pytorch, rollout, sampler, simd, table,
+    tempered, trace, trainer, weights,
 };
 
 pub mod page;
-pub mod pytorch;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod train;

@@ -21,10 +21,12 @@ pub mod noise;
 pub mod objective;
 pub mod options;
 pub mod policy;
+pub mod pytorch;
 pub mod rollout;
 pub mod sampler;
 pub mod simd;
 pub mod table;
+pub mod tempered;
 pub mod trace;
 pub mod trainer;
 

@@ -177,16 +177,21 @@ impl Mixture {
             })
     }
 
+    /// The standard deviation of the narrowest mode, or of the narrowest of R^(1/temperature) if
+    /// that is narrower: a Gaussian of variance v becomes one of variance v·T.
+    fn narrowest_std(&self, temperature: f64) -> f64 {
+        let narrowest = self.modes.iter().fold(f64::INFINITY, |s, m| s.min(m.var));
+        (narrowest * temperature.min(1.0)).sqrt()
+    }
+
     /// The tempered target R^(1/temperature), normalised. Its partition function has no closed
     /// form; it is found by the trapezoid rule, which converges exponentially here.
     ///
     /// `temperature` must be positive.
     pub fn tempered(&self, temperature: f64) -> Tempered<'_> {
         let (lo, hi) = self.support(temperature);
-        let narrowest = self.modes.iter().fold(f64::INFINITY, |s, m| s.min(m.var));
-        // A Gaussian of variance v becomes one of variance v·T; eight points to its standard
-        // deviation leave no visible error.
-        let spacing = (narrowest * temperature.min(1.0)).sqrt() / 8.0;
+        // Eight points to a standard deviation leave no visible error.
+        let spacing = self.narrowest_std(temperature) / 8.0;
         let cells = ((hi - lo) / spacing).ceil() as usize;
         let spacing = (hi - lo) / cells as f64;
         let log_terms: Vec<f64> = (0..=cells)
@@ -214,6 +219,16 @@ impl Tempered<'_> {
     /// log Z_T, in nats.
     pub fn log_partition(&self) -> f64 {
         self.log_partition
+    }
+
+    /// An interval that holds all but less than 1e-15 of the mass.
+    pub fn support(&self) -> (f64, f64) {
+        self.target.support(self.temperature)
+    }
+
+    /// A width, as a standard deviation, that nothing in this density is much narrower than.
+    pub fn narrowest_std(&self) -> f64 {
+        self.target.narrowest_std(self.temperature)
     }
 
     /// The normalised density at `x`.

@@ -28,6 +28,8 @@ use crate::weights::manifest::Recipe;
 use pulp::{Simd, WithSimd};
 use rand::RngExt;
 
+pub mod tempered;
+
 /// Streams of a run's seed: each use of randomness has its own.
 pub mod stream {
     /// The forward policy's initial weights.
@@ -42,8 +44,12 @@ pub mod stream {
     pub const BACKWARD_NOISE: u32 = 4;
     /// The noise of trajectories that estimate log Z.
     pub const SCORE: u32 = 5;
+    /// The exponents of a batch that is trained at several temperatures.
+    pub const BETAS: u32 = 6;
+    /// The initial weights of log Z, where it is a network.
+    pub const LOG_Z: u32 = 7;
     /// The flow network's initial weights.
-    pub const FLOW: u32 = 6;
+    pub const FLOW: u32 = 8;
 }
 
 /// The seed of a stream of noise that belongs to the run's `seed`.
@@ -98,6 +104,8 @@ pub struct Trainer {
     level: Level,
     noise: u64,
     reward: Reward,
+    /// The exponent β of the reward that is trained on.
+    exponent: f32,
     forward: Side,
     backward: Side,
     /// Its mean output is log F; the other is nobody's.
@@ -198,8 +206,9 @@ impl Replay {
         })
     }
 
-    /// Chooses the terminal states of an iteration's rows. Returns the number of rows.
-    fn choose(&mut self, recipe: &Recipe, iteration: usize) -> usize {
+    /// Chooses the terminal states of an iteration's rows, where R^`exponent` is trained on.
+    /// Returns the number of rows.
+    fn choose(&mut self, recipe: &Recipe, iteration: usize, exponent: f64) -> usize {
         if let BackwardRollouts::Archive {
             from_iteration,
             priority,
@@ -210,7 +219,7 @@ impl Replay {
                 return 0;
             }
             match priority {
-                Priority::Reward => self.archive.weigh_by_reward(1.0),
+                Priority::Reward => self.archive.weigh_by_reward(exponent),
                 Priority::Rank => self.archive.weigh_by_rank(),
             }
         }
@@ -345,6 +354,7 @@ impl Trainer {
             level: Level::best(),
             noise,
             reward: Reward::new(&Mixture::new(recipe.modes.clone())),
+            exponent: 1.0,
             backward: Side::new(backward, steps),
             flow: objective.learns_flow().then(|| Side::new(&flow(), steps)),
             log_z,
@@ -477,7 +487,7 @@ impl Trainer {
         let Some(replay) = &mut self.replay else {
             return 0;
         };
-        let rows = replay.choose(&self.recipe, self.iteration);
+        let rows = replay.choose(&self.recipe, self.iteration, self.exponent.into());
         let first = (self.iteration * replay.rows) as u32;
         self.level.dispatch(DrawBack {
             trainer: self,
@@ -651,6 +661,7 @@ impl WithSimd for Batch<'_> {
         let Trainer {
             recipe,
             reward,
+            exponent,
             forward,
             backward,
             flow,
@@ -792,9 +803,11 @@ impl WithSimd for Batch<'_> {
             let (terminal, _) = S::as_simd_f32s(&scratch.states[steps]);
             let residual = scratch.residual.vectors_mut::<S>();
             let log_reward = scratch.log_reward.vectors_mut::<S>();
+            let exponent = simd.splat_f32s(*exponent);
             for v in 0..vectors {
                 log_reward[v] = reward.log(simd, terminal[v]);
-                residual[v] = simd.sub_f32s(residual[v], log_reward[v]);
+                let raised = simd.mul_f32s(exponent, log_reward[v]);
+                residual[v] = simd.sub_f32s(residual[v], raised);
             }
             if is_new
                 && matches!(source, Source::Draw { .. })

@@ -2,13 +2,13 @@
 
 use super::output::{OutputError, Staging};
 use super::report::{self, Scored};
-use super::{TrainError, Trained, ablation, figure, onnx, train, train_with_burn};
-use crate::experiment::{self, DEFAULT_SEED, Experiment};
+use super::{TrainError, ablation, figure, onnx, tempered, train, train_tempered, train_with_burn};
+use crate::experiment::{self, DEFAULT_SEED, Experiment, TEMPERED};
 use crate::pytorch;
+use crate::tempered::TemperedRecipe;
 use crate::trainer::Progress;
 use crate::weights::ablation::{self as table, Ablation};
-use crate::weights::manifest::Recipe;
-use crate::weights::manifest::{self, Manifest, ModelEntry, Recipe};
+use crate::weights::manifest::{self, Manifest, ModelEntry, Recipe, TemperedEntry};
 use crate::weights::{self, WeightsError};
 use burn::tensor::Device;
 use clap::{Parser, ValueEnum};
@@ -100,7 +100,10 @@ enum Format {
 enum CommandError {
     #[error("no model is called `{name}`; there are {}", names())]
     UnknownModel { name: String },
-    #[error("{name} has no options to change; there are {}", names_with_options())]
+    #[error(
+        "{name} has no options that --ablate changes; there are {}",
+        names_with_options()
+    )]
     NoOptions { name: String },
     #[error("--{argument} is 0; give 1 or more")]
     Zero { argument: &'static str },
@@ -158,7 +161,8 @@ impl CommandError {
 }
 
 fn names() -> String {
-    let names: Vec<&str> = experiment::all().map(|e| e.name).collect();
+    let all = experiment::all().chain([&TEMPERED]);
+    let names: Vec<&str> = all.map(|e| e.name).collect();
     names.join(", ")
 }
 
@@ -199,9 +203,9 @@ fn run(args: &Args) -> Result<(), CommandError> {
     }
     let runner = runner(args)?;
     if let Runner::Burn(_) = runner
-        && let Some(e) = experiments.iter().find(|e| !e.options.is_classic())
+        && let Some(name) = with_options(args, &experiments)
     {
-        return Err(CommandError::BurnIsClassic { name: e.name });
+        return Err(CommandError::BurnIsClassic { name });
     }
     let mut staging = Staging::open(&args.out)?;
     // Only a part is trained: the rest of the manifest has to be known, and had better be sound
@@ -212,12 +216,16 @@ fn run(args: &Args) -> Result<(), CommandError> {
     };
 
     let interrupted = interrupted()?;
-    let runs = train_all(args, &experiments, &runner, interrupted)?;
+    let runs = train_models(args, &experiments, &runner, interrupted)?;
     let mut entries = Vec::new();
     for (experiment, scored) in experiments.iter().zip(runs) {
         entries.push(stage(args, experiment, &scored, &mut staging)?);
     }
-    let manifest = report::merge(old, entries);
+    let tempered = match wants_tempered(args) {
+        true => Some(stage_tempered(args, &mut staging, interrupted)?),
+        false => None,
+    };
+    let manifest = report::merge(old, entries, tempered);
     let text = manifest::to_json(&manifest).map_err(artifact("manifest", "all models"))?;
     staging.write("manifest.json", text.as_bytes())?;
     // From here on Ctrl-C comes too late: the renames take a moment and end in a whole set.
@@ -227,7 +235,22 @@ fn run(args: &Args) -> Result<(), CommandError> {
     staging.commit()?;
     print!("{}", report::models_table(&manifest));
     print!("{}", report::ensemble_table(&manifest));
+    if let Some(tempered) = &manifest.tempered {
+        print!("{}", tempered::scores_table(tempered));
+    }
     Ok(())
+}
+
+/// Whether the model of every temperature is to be trained.
+fn wants_tempered(args: &Args) -> bool {
+    args.only.is_empty() || args.only.iter().any(|name| name == TEMPERED.name)
+}
+
+/// The first of the models to train whose recipe has options.
+fn with_options(args: &Args, experiments: &[Experiment]) -> Option<&'static str> {
+    let model = experiments.iter().find(|e| !e.options.is_classic());
+    let tempered = wants_tempered(args).then_some(TEMPERED.name);
+    model.map(|e| e.name).or(tempered)
 }
 
 /// A flag that Ctrl-C raises.
@@ -241,7 +264,7 @@ fn interrupted() -> Result<&'static AtomicBool, CommandError> {
 fn ablate(args: &Args, name: &str, variants: &[Experiment]) -> Result<(), CommandError> {
     let mut staging = Staging::open(&args.out)?;
     let interrupted = interrupted()?;
-    let runs = train_all(args, variants, &Runner::Fused, interrupted)?;
+    let runs = train_models(args, variants, &Runner::Fused, interrupted)?;
     let rows = variants.iter().zip(&runs);
     let ablation = Ablation {
         experiment: name.to_owned(),
@@ -261,7 +284,7 @@ fn ablate(args: &Args, name: &str, variants: &[Experiment]) -> Result<(), Comman
 /// The experiments to train, in the order of the table: with --ablate, the rows of its table.
 fn chosen(args: &Args) -> Result<Vec<Experiment>, CommandError> {
     for name in args.only.iter().chain(&args.ablate) {
-        if Experiment::named(name).is_none() {
+        if Experiment::named(name).is_none() && name != TEMPERED.name {
             return Err(CommandError::UnknownModel { name: name.clone() });
         }
     }
@@ -325,19 +348,99 @@ fn existing_manifest(out: &Path) -> Result<Option<Manifest>, CommandError> {
     manifest.map(Some).map_err(CommandError::BadManifest)
 }
 
-/// Trains every seed of every experiment, on as many threads as there are cores (a GPU takes one
-/// run at a time), and returns the scored runs by experiment, in the order of the seeds.
-fn train_all(
+/// Trains every seed of every experiment, and returns the scored runs by experiment, in the order
+/// of the seeds.
+fn train_models(
     args: &Args,
     experiments: &[Experiment],
     runner: &Runner,
     interrupted: &AtomicBool,
 ) -> Result<Vec<Vec<Scored>>, CommandError> {
-    let mut jobs: Vec<(usize, u64)> = (0..experiments.len())
+    let subjects: Vec<Subject> = experiments.iter().map(Subject::of).collect();
+    let train_one = |index: usize, seed: u64, watch: &mut Watch| {
+        // Only the first seed's model is written, with its history.
+        let keep = match seed == args.seed {
+            true => report::moments(subjects[index].iterations),
+            false => Vec::new(),
+        };
+        let recipe = Recipe::of(&experiments[index]);
+        match runner {
+            Runner::Fused => train(&recipe, seed, &keep, watch),
+            Runner::Burn(device) => train_with_burn(&recipe, seed, device, &keep, watch),
+        }
+    };
+    let runs = train_all(args, &subjects, interrupted, train_one)?;
+    let scored = experiments.iter().zip(runs).map(|(experiment, runs)| {
+        let score = |(seed, trained)| {
+            let recipe = Recipe::of(experiment);
+            Scored::new(experiment.name, recipe, seed, trained)
+        };
+        runs.into_iter().map(score).collect()
+    });
+    Ok(scored.collect())
+}
+
+/// Trains every seed of the model of every temperature, stages its file and returns its entry.
+fn stage_tempered(
+    args: &Args,
+    staging: &mut Staging,
+    interrupted: &AtomicBool,
+) -> Result<TemperedEntry, CommandError> {
+    let mut recipe = TemperedRecipe::bundled();
+    recipe.base.iterations = args.iterations.unwrap_or(recipe.base.iterations);
+    let subject = Subject {
+        name: TEMPERED.name,
+        iterations: recipe.base.iterations,
+    };
+    let mut runs = train_all(args, &[subject], interrupted, |_, seed, watch| {
+        train_tempered(&recipe, seed, watch)
+    })?;
+    let runs = runs.remove(0);
+    let scored = runs
+        .iter()
+        .map(|(seed, (model, history))| tempered::scored(&recipe, *seed, model, history));
+    let ensemble = scored.collect();
+    let (seed, (model, _)) = &runs[0];
+    let bytes =
+        tempered::serialized(&recipe, *seed, model).map_err(artifact("recipe", TEMPERED.name))?;
+    let entry = tempered::entry(recipe, &bytes, ensemble);
+    staging.write(&entry.file, &bytes)?;
+    Ok(entry)
+}
+
+/// What is trained, to a progress bar.
+struct Subject {
+    name: &'static str,
+    iterations: usize,
+}
+
+impl Subject {
+    fn of(experiment: &Experiment) -> Self {
+        Subject {
+            name: experiment.name,
+            iterations: experiment.iterations,
+        }
+    }
+}
+
+/// Hears of every iteration of a run and can end it.
+type Watch<'a> = dyn FnMut(&Progress) -> ControlFlow<()> + 'a;
+
+/// Trains every seed of every subject by `train_one`, on as many threads as there are cores (a GPU
+/// takes one run at a time), and returns seeds and runs by subject, in the order of the seeds.
+fn train_all<T: Send>(
+    args: &Args,
+    subjects: &[Subject],
+    interrupted: &AtomicBool,
+    train_one: impl Fn(usize, u64, &mut Watch) -> Result<T, TrainError> + Sync,
+) -> Result<Vec<Vec<(u64, T)>>, CommandError> {
+    /// Iterations between two looks at the bar: text costs time as well.
+    const REFRESH: usize = 25;
+    let mut jobs: Vec<(usize, u64)> = (0..subjects.len())
         .flat_map(|index| (0..args.seeds).map(move |i| (index, args.seed + i)))
         .collect();
     // The longest first: the threads then end at about the same time.
-    jobs.sort_by_key(|&(index, _)| std::cmp::Reverse(experiments[index].iterations));
+    jobs.sort_by_key(|&(index, _)| std::cmp::Reverse(subjects[index].iterations));
     let threads = match args.device {
         DeviceName::Cpu => thread::available_parallelism().map_or(1, usize::from),
         DeviceName::Wgpu => 1,
@@ -354,16 +457,22 @@ fn train_all(
         for _ in 0..threads.min(jobs.len()) {
             scope.spawn(|| {
                 while let Some(&(index, seed)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let experiment = &experiments[index];
-                    let bar = bars.add(progress_bar(experiment, seed));
-                    let stop =
-                        || interrupted.load(Ordering::Relaxed) || failed.load(Ordering::Relaxed);
-                    // Only the first seed's model is written, with its history.
-                    let keep = match seed == args.seed {
-                        true => report::moments(experiment.iterations),
-                        false => Vec::new(),
+                    let bar = bars.add(progress_bar(&subjects[index], seed));
+                    let mut watch = |progress: &Progress| {
+                        if progress.iteration.is_multiple_of(REFRESH) {
+                            bar.set_position(progress.iteration as u64);
+                            bar.set_message(format!(
+                                "loss {:.4}, log Z {:.3}",
+                                progress.loss, progress.log_z
+                            ));
+                        }
+                        let stop = [interrupted, &failed].map(|flag| flag.load(Ordering::Relaxed));
+                        match stop.contains(&true) {
+                            true => ControlFlow::Break(()),
+                            false => ControlFlow::Continue(()),
+                        }
                     };
-                    let outcome = train_one(experiment, seed, runner, &keep, &bar, stop);
+                    let outcome = train_one(index, seed, &mut watch);
                     bars.remove(&bar);
                     if outcome.is_err() {
                         failed.store(true, Ordering::Relaxed);
@@ -375,7 +484,7 @@ fn train_all(
         }
     });
 
-    let mut runs: Vec<Vec<Scored>> = experiments.iter().map(|_| Vec::new()).collect();
+    let mut runs: Vec<Vec<(u64, T)>> = subjects.iter().map(|_| Vec::new()).collect();
     let mut outcomes = outcomes.into_inner().unwrap_or_else(|e| e.into_inner());
     if interrupted.load(Ordering::Relaxed) {
         return Err(CommandError::Interrupted);
@@ -386,56 +495,24 @@ fn train_all(
         (stopped, *index, *seed)
     });
     for (index, seed, outcome) in outcomes {
-        let experiment = &experiments[index];
         let trained = outcome.map_err(|source| CommandError::Training {
-            model: experiment.name.to_owned(),
+            model: subjects[index].name.to_owned(),
             seed,
             source,
         })?;
-        let recipe = Recipe::of(experiment);
-        runs[index].push(Scored::new(experiment.name, recipe, seed, trained));
+        runs[index].push((seed, trained));
     }
     Ok(runs)
 }
 
-fn progress_bar(experiment: &Experiment, seed: u64) -> ProgressBar {
+fn progress_bar(subject: &Subject, seed: u64) -> ProgressBar {
     const TEMPLATE: &str =
         "{prefix:21} [{wide_bar}] {pos:>5}/{len} {per_sec:>11} {eta:>4} left, {msg}";
     let style =
         ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(experiment.iterations as u64)
+    ProgressBar::new(subject.iterations as u64)
         .with_style(style.progress_chars("=> "))
-        .with_prefix(format!("{} {seed}", experiment.name))
-}
-
-fn train_one(
-    experiment: &Experiment,
-    seed: u64,
-    runner: &Runner,
-    keep: &[usize],
-    bar: &ProgressBar,
-    stop: impl Fn() -> bool,
-) -> Result<Trained, TrainError> {
-    /// Iterations between two looks at the bar: text costs time as well.
-    const REFRESH: usize = 25;
-    let watch = |progress: &Progress| {
-        if progress.iteration.is_multiple_of(REFRESH) {
-            bar.set_position(progress.iteration as u64);
-            bar.set_message(format!(
-                "loss {:.4}, log Z {:.3}",
-                progress.loss, progress.log_z
-            ));
-        }
-        match stop() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
-    };
-    let recipe = Recipe::of(experiment);
-    match runner {
-        Runner::Fused => train(&recipe, seed, keep, watch),
-        Runner::Burn(device) => train_with_burn(&recipe, seed, device, keep, watch),
-    }
+        .with_prefix(format!("{} {seed}", subject.name))
 }
 
 fn artifact<E: ToString>(what: &'static str, model: &str) -> impl FnOnce(E) -> CommandError {

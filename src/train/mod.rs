@@ -1,7 +1,7 @@
 //! Training natively: the fused step of [`crate::trainer`], and burn's modules, autodiff and Adam,
 //! which are its oracle. Progress comes as values; nothing here prints.
 //!
-//! [`train`] and [`train_with_burn`] are the library's entries; [`command`] is the
+//! [`train`], [`train_tempered`] and [`train_with_burn`] are the library's entries; [`command`] is the
 //! `train_distill` program around them.
 
 mod ablation;
@@ -11,6 +11,7 @@ pub mod net;
 mod onnx;
 mod output;
 mod report;
+mod tempered;
 
 use crate::mixture::Mixture;
 use crate::noise::ThreefryRng;
@@ -25,6 +26,7 @@ use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::Device;
 use net::{Loss, ReadError, Sampler};
 use std::ops::ControlFlow;
+pub use tempered::train_tempered;
 
 /// A finished run.
 #[derive(Clone, Debug, PartialEq)]

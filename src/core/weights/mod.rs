@@ -5,6 +5,7 @@
 pub mod ablation;
 pub mod manifest;
 pub mod snapshots;
+pub mod tempered;
 
 use crate::experiment;
 use crate::limits;
@@ -205,27 +206,30 @@ fn inputs(tensors: &SafeTensors, prefix: &str) -> Inputs {
 pub fn parse(file: &str, bytes: &[u8]) -> Result<Model, WeightsError> {
     let tensors = SafeTensors::deserialize(bytes).map_err(|error| damaged(file, bytes, &error))?;
     let (metadata, std_range) = metadata(file, bytes)?;
-    let policy = |prefix: &str| {
-        let inputs = inputs(&tensors, prefix);
-        let hidden = hidden(&tensors, &format!("{prefix}.{}", PARTS[2]));
-        let mut parameters = Vec::new();
-        for (part, shape) in PARTS.iter().zip(Policy::<f32>::shapes(inputs, hidden)) {
-            parameters.extend(read(file, &tensors, &format!("{prefix}.{part}"), &shape)?);
-        }
-        match Policy::with_inputs(inputs, hidden, parameters) {
-            Some(policy) => Ok(policy.with_std_range(std_range)),
-            None => Err(WeightsError::NotSafetensors {
-                file: file.into(),
-                why: "its tensors do not fill the policy".into(),
-            }),
-        }
-    };
     Ok(Model {
-        forward: policy("forward")?,
-        backward: policy("backward")?,
+        forward: policy(file, &tensors, "forward")?.with_std_range(std_range),
+        backward: policy(file, &tensors, "backward")?.with_std_range(std_range),
         log_z: read(file, &tensors, LOG_Z, &[1])?[0],
         metadata,
     })
+}
+
+/// The policy under `prefix`, with the usual standard deviations.
+fn policy(file: &str, tensors: &SafeTensors, prefix: &str) -> Result<Policy<f32>, WeightsError> {
+    let inputs = inputs(tensors, prefix);
+    let hidden = hidden(tensors, &format!("{prefix}.{}", PARTS[2]));
+    let mut parameters = Vec::new();
+    for (part, shape) in PARTS.iter().zip(Policy::<f32>::shapes(inputs, hidden)) {
+        parameters.extend(read(file, tensors, &format!("{prefix}.{part}"), &shape)?);
+    }
+    Policy::with_inputs(inputs, hidden, parameters).ok_or_else(|| unfilled(file))
+}
+
+fn unfilled(file: &str) -> WeightsError {
+    WeightsError::NotSafetensors {
+        file: file.into(),
+        why: "its tensors do not fill the policy".into(),
+    }
 }
 
 fn damaged(file: &str, bytes: &[u8], error: &SafeTensorError) -> WeightsError {
@@ -314,14 +318,18 @@ fn finite(file: &str, name: &str, values: Vec<f32>) -> Result<Vec<f32>, WeightsE
 pub fn serialize(model: &Model) -> Vec<u8> {
     let mut tensors = Vec::new();
     for (prefix, policy) in [("backward", &model.backward), ("forward", &model.forward)] {
-        let shapes = Policy::<f32>::shapes(policy.inputs(), policy.hidden());
-        for ((part, shape), values) in PARTS.iter().zip(shapes).zip(policy.parts()) {
-            tensors.push(Tensor::f32(format!("{prefix}.{part}"), shape, values));
-        }
+        push_policy(&mut tensors, prefix, policy);
     }
     tensors.push(Tensor::f32(LOG_Z.into(), vec![1], &[model.log_z]));
     let metadata = with_std_range(model.metadata.clone(), model.forward.std_range());
     assemble(&metadata, &tensors)
+}
+
+fn push_policy(tensors: &mut Vec<Tensor>, prefix: &str, policy: &Policy<f32>) {
+    let shapes = Policy::<f32>::shapes(policy.inputs(), policy.hidden());
+    for ((part, shape), values) in PARTS.iter().zip(shapes).zip(policy.parts()) {
+        tensors.push(Tensor::f32(format!("{prefix}.{part}"), shape, values));
+    }
 }
 
 /// A tensor on its way into a file.
