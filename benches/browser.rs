@@ -161,6 +161,7 @@ impl Engine {
             id,
             model: "four_mode".into(),
             snapshot: None,
+            beta: None,
             sigma_scale,
             seed: u64::from(id),
             count,

@@ -21,7 +21,8 @@ pub enum ToEngine {
         kernels_url: String,
         gpu: bool,
     },
-    /// Fetch and check the weights of the experiment called `model`.
+    /// Fetch and check the weights of the experiment called `model`, or of the model of every
+    /// temperature.
     Load { model: String },
     /// Fetch and check the snapshots of `model`'s training: `file`, below the folder of the weights,
     /// must have the SHA-256 `sha256`.
@@ -56,6 +57,9 @@ pub struct SampleRequest {
     /// The place, from 0, of the snapshot of the training whose weights are used instead; it must
     /// have been loaded.
     pub snapshot: Option<u32>,
+    /// The exponent β, for the model of every temperature, which must have been loaded: its target
+    /// is R^β / Z_β. None for any other model.
+    pub beta: Option<f64>,
     /// Scale on the policy's standard deviation at every step ("temperature"), 0.02 to 5.
     pub sigma_scale: f64,
     /// The seed of the batch's random numbers.
@@ -311,6 +315,7 @@ mod tests {
             id: 77,
             model: "four_mode".into(),
             snapshot: Some(7),
+            beta: Some(0.5),
             sigma_scale: 0.35,
             seed: u64::MAX - 1,
             count: 100_000,

@@ -231,6 +231,24 @@ impl Tempered<'_> {
         self.target.narrowest_std(self.temperature)
     }
 
+    /// The mass in each basin of the target, from left to right, to about 1e-4: by the midpoint
+    /// rule, between midpoints of the modes where the density need not vanish.
+    pub fn mode_mass(&self) -> Vec<f64> {
+        let (lo, hi) = self.support();
+        let mut edges = vec![lo];
+        edges.extend(self.target.midpoints());
+        edges.push(hi);
+        let mass = |pair: &[f64]| {
+            let cells = ((pair[1] - pair[0]) / self.narrowest_std() * 8.0)
+                .ceil()
+                .max(1.0);
+            let width = (pair[1] - pair[0]) / cells;
+            let middles = (0..cells as usize).map(|i| pair[0] + (i as f64 + 0.5) * width);
+            width * middles.map(|x| self.density(x)).sum::<f64>()
+        };
+        edges.windows(2).map(mass).collect()
+    }
+
     /// The normalised density at `x`.
     pub fn density(&self, x: f64) -> f64 {
         (self.target.log_reward(x) / self.temperature - self.log_partition).exp()
@@ -311,6 +329,13 @@ mod tests {
         let target = four();
         let tempered = target.tempered(1.0);
         assert!((tempered.log_partition() - target.log_partition()).abs() < 1e-12);
+        for (got, expected) in tempered.mode_mass().iter().zip(target.mode_mass()) {
+            assert!((got - expected).abs() < 1e-4, "{got} {expected}");
+        }
+        for temperature in [0.25, 4.0] {
+            let mass: f64 = target.tempered(temperature).mode_mass().iter().sum();
+            assert!((mass - 1.0).abs() < 1e-4, "{mass}");
+        }
     }
 
     #[test]

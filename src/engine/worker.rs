@@ -12,7 +12,7 @@ use crate::scope;
 use crate::study::Subject;
 use gflownet_tour_core::density::{Tails, TerminalDensity};
 use gflownet_tour_core::divergence;
-use gflownet_tour_core::experiment::{EXPERIMENTS, Experiment, HIDDEN};
+use gflownet_tour_core::experiment::{EXPERIMENTS, Experiment, HIDDEN, TEMPERED};
 use gflownet_tour_core::kernels::Draw;
 use gflownet_tour_core::message::{
     self, BatchResult, DeviceChoice, DeviceUsed, FromEngine, GpuStatus, PLACEHOLDER_STD, Study,
@@ -22,6 +22,7 @@ use gflownet_tour_core::noise::ThreefryRng;
 use gflownet_tour_core::policy::{Inputs, Policy};
 use gflownet_tour_core::rollout::Trajectories;
 use gflownet_tour_core::sampler::Sampler;
+use gflownet_tour_core::tempered::TemperedModel;
 use gflownet_tour_core::trainer::Trainer;
 use gflownet_tour_core::weights;
 use gflownet_tour_core::weights::manifest::Recipe;
@@ -68,6 +69,7 @@ struct State {
     pretrained_url: String,
     models: HashMap<&'static str, Rc<Model>>,
     trainings: HashMap<&'static str, Training>,
+    tempered: Option<Tempered>,
     placeholder: Rc<Model>,
     /// The sampler for relaxed SIMD, once it has passed its test.
     relaxed: Option<Rc<Relaxed>>,
@@ -89,6 +91,7 @@ impl Default for State {
             pretrained_url: String::new(),
             models: HashMap::new(),
             trainings: HashMap::new(),
+            tempered: None,
             placeholder: Rc::new(Model::new(
                 Policy::placeholder(HIDDEN, PLACEHOLDER_STD),
                 EXPERIMENTS[0].start,
@@ -198,6 +201,33 @@ impl Training {
         ));
         *last = Some((place, Rc::clone(&model)));
         Some(model)
+    }
+}
+
+/// The model of every temperature.
+struct Tempered {
+    model: TemperedModel<f32>,
+    /// The policy that was drawn last, by its exponent.
+    last: RefCell<Option<(f64, Rc<Model>)>>,
+}
+
+impl Tempered {
+    fn at(&self, beta: f64) -> Rc<Model> {
+        let mut last = self.last.borrow_mut();
+        if let Some((drawn, model)) = last.as_ref()
+            && *drawn == beta
+        {
+            return Rc::clone(model);
+        }
+        let log_beta = beta.ln() as f32;
+        let model = Rc::new(Model::new(
+            self.model.forward.at(log_beta),
+            TEMPERED.start,
+            TEMPERED.steps,
+            Some(f64::from(self.model.log_z.at(log_beta))),
+        ));
+        *last = Some((beta, Rc::clone(&model)));
+        model
     }
 }
 
@@ -330,14 +360,24 @@ impl Worker {
     }
 
     async fn load(&self, model: &str) -> Result<(), String> {
+        let file = format!("{model}.safetensors");
+        let url = format!("{}{file}", self.0.borrow().pretrained_url);
+        let fetched = async || {
+            let bytes = scope::fetch(&url).await;
+            bytes.map_err(|why| format!("{file}: {why}"))
+        };
+        if model == TEMPERED.name {
+            let parsed = weights::tempered::parse(&file, &fetched().await?);
+            self.0.borrow_mut().tempered = Some(Tempered {
+                model: parsed.map_err(|error| error.to_string())?.model,
+                last: RefCell::default(),
+            });
+            return Ok(());
+        }
         let Some(experiment) = Experiment::named(model) else {
             return Err(format!("there is no experiment `{model}`"));
         };
-        let file = format!("{model}.safetensors");
-        let url = format!("{}{file}", self.0.borrow().pretrained_url);
-        let bytes = scope::fetch(&url)
-            .await
-            .map_err(|why| format!("{file}: {why}"))?;
+        let bytes = fetched().await?;
         let parsed = weights::parse(&file, &bytes).map_err(|error| error.to_string())?;
         let subject = Subject::new(experiment, &parsed);
         let loaded = Model {
@@ -458,9 +498,14 @@ impl Worker {
     fn begin(&self, plan: Plan) -> Result<Job, String> {
         let state = self.0.borrow();
         let name = plan.experiment.name;
-        let model = match plan.request.snapshot {
-            None => state.models.get(name).unwrap_or(&state.placeholder).clone(),
-            Some(place) => state
+        let model = match (plan.request.beta, plan.request.snapshot) {
+            (Some(beta), _) => state
+                .tempered
+                .as_ref()
+                .map(|tempered| tempered.at(beta))
+                .ok_or("the model of every temperature is not loaded")?,
+            (None, None) => state.models.get(name).unwrap_or(&state.placeholder).clone(),
+            (None, Some(place)) => state
                 .trainings
                 .get(name)
                 .and_then(|training| training.model(place, plan.experiment))

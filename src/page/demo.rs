@@ -87,6 +87,7 @@ pub fn Demo(index: usize) -> impl IntoView {
             id: 0,
             model: experiment.name.into(),
             snapshot: scrub.and_then(Scrub::snapshot),
+            beta: None,
             sigma_scale: temperature.get(),
             seed: seed.get(),
             count: count.get(),
@@ -121,6 +122,7 @@ pub fn Demo(index: usize) -> impl IntoView {
                 target,
                 tempered: green.as_deref(),
                 picture: &picture,
+                top: None,
                 model: model_colour(experiment, &palette),
             };
             draw(&canvas, &scene, &palette)
@@ -498,7 +500,7 @@ fn Readout(
     }
 }
 
-fn device_name(device: DeviceUsed) -> &'static str {
+pub fn device_name(device: DeviceUsed) -> &'static str {
     match device {
         DeviceUsed::Cpu => "cpu",
         DeviceUsed::CpuTable => "table",
@@ -608,7 +610,7 @@ fn status(now: &Situation) -> (Tone, String) {
 }
 
 /// `words` with one full stop at their end.
-fn sentence(words: &str) -> String {
+pub fn sentence(words: &str) -> String {
     format!("{}.", words.trim_end().trim_end_matches('.'))
 }
 

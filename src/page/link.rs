@@ -3,7 +3,7 @@
 
 use super::numbers;
 use super::schedule::Schedule;
-use crate::experiment::{self, COUNT, EXPERIMENTS};
+use crate::experiment::{self, COUNT, EXPERIMENTS, TEMPERED};
 use crate::message::{
     BatchResult, DeviceChoice, FromEngine, GpuStatus, Question, SampleRequest, StudyRequest,
     StudyResult, ToEngine, decode, encode,
@@ -85,6 +85,8 @@ pub struct Engine {
     pub models: [RwSignal<ModelState>; COUNT],
     /// What became of the snapshots of each experiment's training; none while nobody asked.
     pub trainings: [RwSignal<Option<ModelState>>; COUNT],
+    /// What became of the weights of the model of every temperature; none while nobody asked.
+    pub tempered: RwSignal<Option<ModelState>>,
     /// The reader's choice, one for the page.
     pub device: RwSignal<DeviceChoice>,
     /// What the reader should know of an engine that had to be started again.
@@ -112,6 +114,7 @@ impl Engine {
             state: RwSignal::new(EngineState::Starting),
             models: [(); COUNT].map(|()| RwSignal::new(ModelState::Loading)),
             trainings: [(); COUNT].map(|()| RwSignal::new(None)),
+            tempered: RwSignal::new(None),
             device: RwSignal::new(DeviceChoice::Auto),
             restarted: RwSignal::new(None),
         };
@@ -137,23 +140,44 @@ impl Engine {
     }
 
     fn send_load(self, index: usize) {
-        let model = experiment::at(index).name.to_owned();
+        self.send_load_of(experiment::at(index).name);
+    }
+
+    fn send_load_of(self, model: &str) {
+        let model = model.to_owned();
         self.send(&ToEngine::Load { model });
+    }
+
+    /// Asks for the weights of the model of every temperature, unless they were asked for before.
+    pub fn load_tempered(self) {
+        if self.is_first(self.tempered) {
+            self.send_load_of(TEMPERED.name);
+        }
+    }
+
+    /// Marks what was never asked for as loading. Returns whether it is to be asked for now: what
+    /// is asked before the worker listens is sent when it does, and without an engine it has failed.
+    fn is_first(self, asked: RwSignal<Option<ModelState>>) -> bool {
+        if asked.get_untracked().is_some() {
+            return false;
+        }
+        if let EngineState::Gone(why) = self.state.get_untracked() {
+            asked.set(Some(ModelState::Failed(why)));
+            return false;
+        }
+        asked.set(Some(ModelState::Loading));
+        self.link.with_value(|link| link.is_ready)
+    }
+
+    /// What is asked for only when a reader wants it.
+    fn asked_for(self) -> impl Iterator<Item = RwSignal<Option<ModelState>>> {
+        self.trainings.into_iter().chain([self.tempered])
     }
 
     /// Asks for the snapshots of an experiment's training, given by its place in the table, unless
     /// they were asked for before.
     pub fn load_snapshots(self, index: usize) {
-        let training = self.trainings[index];
-        if training.get_untracked().is_some() {
-            return;
-        }
-        if let EngineState::Gone(why) = self.state.get_untracked() {
-            return training.set(Some(ModelState::Failed(why)));
-        }
-        training.set(Some(ModelState::Loading));
-        // What is asked before the worker listens is sent when it does.
-        if self.link.with_value(|link| link.is_ready) {
+        if self.is_first(self.trainings[index]) {
             self.send_load_snapshots(index);
         }
     }
@@ -326,8 +350,8 @@ impl Engine {
         for model in self.models {
             model.set(ModelState::Loading);
         }
-        for training in self.trainings {
-            training.update(|state| *state = state.as_ref().map(|_| ModelState::Loading));
+        for asked in self.asked_for() {
+            asked.update(|state| *state = state.as_ref().map(|_| ModelState::Loading));
         }
         self.state.set(EngineState::Starting);
         self.spawn();
@@ -339,8 +363,8 @@ impl Engine {
             link.is_ready = false;
         });
         self.state.set(EngineState::Gone(why.to_owned()));
-        for training in self.trainings {
-            training.update(|state| {
+        for asked in self.asked_for() {
+            asked.update(|state| {
                 *state = state.as_ref().map(|_| ModelState::Failed(why.to_owned()));
             });
         }
@@ -369,7 +393,9 @@ impl Engine {
             Ok(FromEngine::Ready) => self.introduce(),
             Ok(FromEngine::Gpu(status)) => self.state.set(EngineState::Settled(status)),
             Ok(FromEngine::Model { model, outcome }) => {
-                if let Some(index) = experiment::place(&model) {
+                if model == TEMPERED.name {
+                    self.tempered.set(Some(settled(outcome)));
+                } else if let Some(index) = experiment::place(&model) {
                     self.models[index].set(settled(outcome));
                 }
             }
@@ -412,6 +438,9 @@ impl Engine {
         let further = self.link.with_value(|link| link.further.clone());
         for index in (0..EXPERIMENTS.len()).chain(further) {
             self.send_load(index);
+        }
+        if self.tempered.get_untracked().is_some() {
+            self.send_load_of(TEMPERED.name);
         }
         for (index, training) in self.trainings.iter().enumerate() {
             if training.get_untracked().is_some() {
