@@ -1,6 +1,7 @@
 //! The `train_distill` program: what it writes, and that it writes all of it or nothing.
 
 use gflownet_tour::experiment::{self, Experiment};
+use gflownet_tour::objective::Objective;
 use gflownet_tour::tempered::TemperedRecipe;
 use gflownet_tour::weights::ablation;
 use gflownet_tour::weights::manifest::{self, Manifest, Recipe};
@@ -290,6 +291,20 @@ fn ablate_writes_a_table_and_no_model() {
     now.retain(|path, _| !path.ends_with(name));
     assert_eq!(now.len(), old.len());
     assert!(now.iter().zip(&old).all(|(a, b)| a.1 == b.1));
+}
+
+#[test]
+fn objectives_prints_a_table_and_writes_nothing() {
+    let folder = with_old_files();
+    let old = files(folder.path());
+    let output = run(folder.path(), &["--objectives", "--iterations", "20"]);
+    assert_success(&output);
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.starts_with("hard_off_policy"), "{printed}");
+    for objective in Objective::ALL {
+        assert!(printed.contains(objective.title()), "{printed}");
+    }
+    assert_eq!(files(folder.path()), old);
 }
 
 #[test]

@@ -45,6 +45,16 @@ struct Args {
     /// Print this model's run as a PyTorch script (with --seed and --iterations), and train nothing
     #[arg(long, value_name = "NAME", conflicts_with_all = ["only", "trainer", "device", "format", "ablate"])]
     pytorch: Option<String>,
+    /// Train this model's recipe by every objective and print what each reaches; write nothing. Give
+    /// it --seeds too
+    #[arg(
+        long,
+        value_name = "NAME",
+        num_args = 0..=1,
+        default_missing_value = "hard_off_policy",
+        conflicts_with_all = ["only", "ablate", "trainer", "device", "format"]
+    )]
+    objectives: Option<String>,
     /// The folder to write to
     #[arg(long, value_name = "DIR", default_value = "pretrained")]
     out: PathBuf,
@@ -201,6 +211,13 @@ fn run(args: &Args) -> Result<(), CommandError> {
     if let Some(name) = &args.ablate {
         return ablate(args, name, &experiments);
     }
+    if let Some(name) = &args.objectives {
+        print!(
+            "{}",
+            ablation::text(&measure(args, name, &experiments, interrupted()?)?)
+        );
+        return Ok(());
+    }
     let runner = runner(args)?;
     if let Runner::Burn(_) = runner
         && let Some(name) = with_options(args, &experiments)
@@ -264,13 +281,7 @@ fn interrupted() -> Result<&'static AtomicBool, CommandError> {
 fn ablate(args: &Args, name: &str, variants: &[Experiment]) -> Result<(), CommandError> {
     let mut staging = Staging::open(&args.out)?;
     let interrupted = interrupted()?;
-    let runs = train_models(args, variants, &Runner::Fused, interrupted)?;
-    let rows = variants.iter().zip(&runs);
-    let ablation = Ablation {
-        experiment: name.to_owned(),
-        seeds: (0..args.seeds).map(|i| args.seed + i).collect(),
-        rows: rows.map(|(e, runs)| ablation::row(e.name, runs)).collect(),
-    };
+    let ablation = measure(args, name, variants, interrupted)?;
     let text = table::to_json(&ablation).map_err(artifact("table", name))?;
     staging.write(format!("{name}.ablation.json"), text.as_bytes())?;
     if interrupted.load(Ordering::Relaxed) {
@@ -281,9 +292,26 @@ fn ablate(args: &Args, name: &str, variants: &[Experiment]) -> Result<(), Comman
     Ok(())
 }
 
-/// The experiments to train, in the order of the table: with --ablate, the rows of its table.
+/// Trains variants of the recipe called `name` and scores them, a row each.
+fn measure(
+    args: &Args,
+    name: &str,
+    variants: &[Experiment],
+    interrupted: &AtomicBool,
+) -> Result<Ablation, CommandError> {
+    let runs = train_models(args, variants, &Runner::Fused, interrupted)?;
+    let rows = variants.iter().zip(&runs);
+    Ok(Ablation {
+        experiment: name.to_owned(),
+        seeds: (0..args.seeds).map(|i| args.seed + i).collect(),
+        rows: rows.map(|(e, runs)| ablation::row(e.name, runs)).collect(),
+    })
+}
+
+/// The experiments to train, in the order of the table: with --ablate or --objectives, the rows of
+/// its table.
 fn chosen(args: &Args) -> Result<Vec<Experiment>, CommandError> {
-    for name in args.only.iter().chain(&args.ablate) {
+    for name in args.only.iter().chain(&args.ablate).chain(&args.objectives) {
         if Experiment::named(name).is_none() && name != TEMPERED.name {
             return Err(CommandError::UnknownModel { name: name.clone() });
         }
@@ -313,6 +341,9 @@ fn chosen(args: &Args) -> Result<Vec<Experiment>, CommandError> {
             true => Err(CommandError::NoOptions { name: name.clone() }),
             false => Ok(variants),
         };
+    }
+    if let Some(base) = args.objectives.as_deref().and_then(Experiment::named) {
+        return Ok(ablation::objectives(&iterations(base)));
     }
     let only: BTreeSet<&str> = args.only.iter().map(String::as_str).collect();
     let wanted = |e: &&Experiment| only.is_empty() || only.contains(e.name);
