@@ -13,6 +13,7 @@ pub mod divergence;
 pub mod experiment;
 pub mod exploration;
 pub mod flow;
+pub mod lab;
 pub mod mixture;
 pub mod network;
 pub mod noise;

@@ -7,6 +7,7 @@
 
 pub mod batch;
 pub mod gpu;
+pub mod run;
 pub mod schedule;
 #[cfg(target_arch = "wasm32")]
 mod scope;
