@@ -15,7 +15,7 @@ pub struct Experiment {
     pub name: &'static str,
     /// What a reader sees.
     pub title: &'static str,
-    /// The target's modes, each a unit-weight Gaussian in the reward.
+    /// The target's modes.
     pub modes: &'static [Mode],
     /// Where every trajectory starts (the state S0).
     pub start: f64,
@@ -183,6 +183,7 @@ const fn solved(name: &'static str, title: &'static str, classic: Experiment) ->
                 from_iteration: 20,
                 priority: Priority::Reward,
             },
+            ..Options::CLASSIC
         },
         ..classic
     }

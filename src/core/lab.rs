@@ -8,19 +8,22 @@ use crate::archive::{BackwardRollouts, Priority};
 use crate::balance::{BackwardLoop, BackwardMean};
 use crate::experiment::{self, Experiment};
 use crate::exploration::Exploration;
+use crate::limits;
 use crate::mixture::{Mixture, Mode};
+use crate::objective::{self, Objective};
 use crate::options::{Options, Schedule};
-use crate::policy::Inputs;
+use crate::policy::{Inputs, StdRange};
 use crate::weights::manifest::Recipe;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
+use std::ops::RangeInclusive;
 
 /// The version of links and files. A reader of another says so and goes on with the default.
 pub const VERSION: u32 = 1;
 /// The preset that a link without one means.
 pub const DEFAULT_PRESET: &str = "easy_correct";
 /// The most modes that a target can have.
-pub const MOST_MODES: usize = 8;
+pub const MOST_MODES: usize = *limits::MODES.end();
 /// The first iteration from which rows are drawn from the archive.
 const ARCHIVE_FROM: usize = 20;
 /// The schedule of learning rates that can be chosen.
@@ -70,6 +73,14 @@ choice! {
     Loss {
         /// Trajectory balance (Malkin et al. 2022).
         TrajectoryBalance = "tb", "trajectory balance";
+        /// The variance of the log-ratio (Richter et al. 2020).
+        LogVariance = "vargrad", "log-variance (VarGrad)";
+        /// Detailed balance (Bengio et al. 2023).
+        DetailedBalance = "db", "detailed balance";
+        /// Sub-trajectory balance (Madan et al. 2023).
+        SubTrajectoryBalance = "subtb", "sub-trajectory balance";
+        /// Reverse KL, the variational baseline.
+        ReverseKl = "reverse_kl", "reverse KL";
     }
 }
 
@@ -80,6 +91,8 @@ choice! {
         Learned = "learned", "learned";
         /// A network that is added to the mean of the Brownian bridge to the start.
         Correction = "correction", "learned, added to a bridge";
+        /// The Brownian bridge itself, which learns nothing.
+        Bridge = "bridge", "fixed Brownian bridge";
     }
 }
 
@@ -139,8 +152,12 @@ pub struct Settings {
     pub steps: u32,
     /// What the training makes small.
     pub objective: Loss,
+    /// λ of sub-trajectory balance.
+    pub lambda: f64,
     /// The backward policy.
     pub backward: BackwardPolicy,
+    /// The standard deviation of the steps of a fixed bridge.
+    pub bridge_std: f64,
     /// The backward steps that the loss counts.
     pub backward_loop: BackwardLoop,
     /// What is added to σ while trajectories are drawn.
@@ -155,6 +172,9 @@ pub struct Settings {
     pub replay_rows: u32,
     /// The power of the reward that they begin from, if they begin there.
     pub replay_power: f64,
+    /// Below and above all standard deviations that the policies can give.
+    pub min_std: f64,
+    pub max_std: f64,
     /// Neurons in each of the two hidden layers.
     pub hidden: u32,
     /// What the networks read.
@@ -230,9 +250,29 @@ macro_rules! number {
 /// All numbers of the settings but the modes'. The largest seed is the largest whole number that
 /// every reader of JSON keeps.
 pub const NUMBERS: &[Number] = &[
-    number!("start", "Start S₀", start as f64, PLACES, 0.1),
-    number!("steps", "Steps", steps as u32, (1.0, 20.0), 1.0),
-    number!("noise_std", "Noise", noise_std as f64, (0.0, 10.0), 0.1),
+    number!("start", "Start S₀", start as f64, ends(&limits::PLACE), 0.1),
+    number!(
+        "steps",
+        "Steps",
+        steps as u32,
+        whole_ends(&limits::STEPS),
+        1.0
+    ),
+    number!("lambda", "λ", lambda as f64, ends(&limits::LAMBDA), 0.05),
+    number!(
+        "bridge_std",
+        "Bridge’s σ",
+        bridge_std as f64,
+        ends(&limits::STD),
+        0.05
+    ),
+    number!(
+        "noise_std",
+        "Added to σ",
+        noise_std as f64,
+        ends(&limits::EXTRA_STD),
+        0.1
+    ),
     number!(
         "noise_until",
         "Zero after this part of the run",
@@ -244,43 +284,63 @@ pub const NUMBERS: &[Number] = &[
         "rows",
         "Rows drawn backwards",
         replay_rows as u32,
-        (1.0, 4_096.0),
+        (1.0, *limits::BATCH.end() as f64),
         1.0
     ),
     number!(
         "power",
         "Power of the reward",
         replay_power as f64,
-        (0.0, 2.0),
+        ends(&limits::EXPONENT),
         0.1
+    ),
+    number!(
+        "min_std",
+        "Smallest σ",
+        min_std as f64,
+        ends(&limits::STD),
+        0.05
+    ),
+    number!(
+        "max_std",
+        "Largest σ",
+        max_std as f64,
+        ends(&limits::STD),
+        0.05
     ),
     number!(
         "hidden",
         "Hidden neurons",
         hidden as u32,
-        (16.0, 128.0),
+        whole_ends(&limits::HIDDEN),
         16.0
     ),
-    number!("batch", "Batch", batch as u32, (16.0, 4_096.0), 16.0),
+    number!(
+        "batch",
+        "Batch",
+        batch as u32,
+        whole_ends(&limits::BATCH),
+        16.0
+    ),
     number!(
         "lr",
         "Learning rate",
         learning_rate as f64,
-        (1e-6, 10.0),
+        ends(&limits::LEARNING_RATE),
         1e-4
     ),
     number!(
         "lr_z",
         "Learning rate of log Z",
         log_z_learning_rate as f64,
-        (1e-6, 10.0),
+        ends(&limits::LEARNING_RATE),
         1e-2
     ),
     number!(
         "beta2",
-        "Adam's β₂",
+        "Adam’s β₂",
         adam_beta_2 as f64,
-        (0.5, 0.9999),
+        ends(&limits::ADAM_BETA_2),
         1e-3
     ),
     number!(
@@ -337,8 +397,13 @@ pub const CHOICES: &[Choice] = &[
     choices!("rates", "Learning rates", rates as Rates),
 ];
 
-/// Where centres and the start can be: the archive reaches some way further.
-const PLACES: (f64, f64) = (-20.0, 20.0);
+const fn ends(range: &RangeInclusive<f64>) -> (f64, f64) {
+    (*range.start(), *range.end())
+}
+
+const fn whole_ends(range: &RangeInclusive<usize>) -> (f64, f64) {
+    (*range.start() as f64, *range.end() as f64)
+}
 
 /// A number of a mode: how it is called, what it may be, and where it is.
 #[derive(Clone, Copy, Debug)]
@@ -357,7 +422,7 @@ pub struct PeakNumber {
 pub const PEAK_NUMBERS: [PeakNumber; 3] = [
     PeakNumber {
         name: "centre",
-        range: PLACES,
+        range: ends(&limits::PLACE),
         step: 0.1,
         get: |peak| peak.centre,
         set: |peak, value| peak.centre = value,
@@ -371,7 +436,7 @@ pub const PEAK_NUMBERS: [PeakNumber; 3] = [
     },
     PeakNumber {
         name: "weight",
-        range: (0.05, 20.0),
+        range: ends(&limits::WEIGHT),
         step: 0.1,
         get: |peak| peak.weight,
         set: |peak, value| peak.weight = value,
@@ -515,16 +580,31 @@ impl Settings {
         let peaks = experiment.modes.iter().map(|mode| Peak {
             centre: mode.mean,
             width: mode.var.sqrt(),
-            weight: 1.0,
+            weight: mode.weight,
         });
         Settings {
             modes: peaks.collect(),
             start: experiment.start,
             steps: experiment.steps as u32,
-            objective: Loss::TrajectoryBalance,
+            objective: match experiment.options.objective {
+                Objective::TrajectoryBalance => Loss::TrajectoryBalance,
+                Objective::LogVariance => Loss::LogVariance,
+                Objective::DetailedBalance => Loss::DetailedBalance,
+                Objective::SubTrajectoryBalance { .. } => Loss::SubTrajectoryBalance,
+                Objective::ReverseKl => Loss::ReverseKl,
+            },
+            lambda: match experiment.options.objective {
+                Objective::SubTrajectoryBalance { lambda } => lambda,
+                _ => objective::LAMBDA,
+            },
             backward: match experiment.options.backward_mean {
                 BackwardMean::Net => BackwardPolicy::Learned,
                 BackwardMean::Bridge => BackwardPolicy::Correction,
+                BackwardMean::FixedBridge { .. } => BackwardPolicy::Bridge,
+            },
+            bridge_std: match experiment.options.backward_mean {
+                BackwardMean::FixedBridge { step_std } => step_std,
+                _ => 1.0,
             },
             backward_loop: experiment.backward_loop,
             noise,
@@ -533,6 +613,8 @@ impl Settings {
             replay,
             replay_rows,
             replay_power,
+            min_std: experiment.options.std_range.min_std,
+            max_std: experiment.options.std_range.max_std,
             hidden: experiment::HIDDEN as u32,
             inputs: match experiment.options.inputs {
                 Inputs::Raw => Reads::Raw,
@@ -592,6 +674,25 @@ impl Settings {
             );
             add("rows", words);
         }
+        if self.min_std >= self.max_std {
+            let Settings {
+                min_std, max_std, ..
+            } = self;
+            let words = format!("Largest σ cannot be {max_std}: smallest σ is {min_std}.");
+            add("max_std", words);
+        }
+        if self.objective == Loss::ReverseKl {
+            let own = "reverse KL is a mean over the policy’s own trajectories";
+            if self.noise != Noise::None {
+                add("noise", format!("Exploration noise has to be none: {own}."));
+            }
+            if self.replay != Replay::None {
+                add(
+                    "replay",
+                    format!("Backward rollouts have to be none: {own}."),
+                );
+            }
+        }
         problems
     }
 
@@ -616,11 +717,18 @@ impl Settings {
         if self.replay != Replay::None {
             self.replay_rows = self.replay_rows.min(self.batch);
         }
+        if self.min_std >= self.max_std {
+            let usual = StdRange::USUAL;
+            (self.min_std, self.max_std) = (usual.min_std, usual.max_std);
+        }
+        if self.objective == Loss::ReverseKl {
+            (self.noise, self.replay) = (Noise::None, Replay::None);
+        }
         let changes = problems.into_iter().map(|problem| {
             let now = Number::named(problem.key).map(|number| number.get(&self));
             match now {
                 Some(now) => format!("{} It is {now} now.", problem.words),
-                None => format!("{} The nearest that is allowed is used.", problem.words),
+                None => format!("{} So it is now.", problem.words),
             }
         });
         let changes = changes.collect();
@@ -631,7 +739,7 @@ impl Settings {
     pub fn mixture_modes(&self) -> Vec<Mode> {
         let modes = self.modes.iter();
         modes
-            .map(|peak| Mode::new(peak.centre, peak.width * peak.width))
+            .map(|peak| Mode::new(peak.centre, peak.width * peak.width).weighing(peak.weight))
             .collect()
     }
 
@@ -689,10 +797,26 @@ impl Settings {
                 backward_mean: match self.backward {
                     BackwardPolicy::Learned => BackwardMean::Net,
                     BackwardPolicy::Correction => BackwardMean::Bridge,
+                    BackwardPolicy::Bridge => BackwardMean::FixedBridge {
+                        step_std: self.bridge_std,
+                    },
                 },
                 learning_rates: match self.rates {
                     Rates::Constant => Schedule::Constant,
                     Rates::Cosine => WARM_UP_COSINE,
+                },
+                objective: match self.objective {
+                    Loss::TrajectoryBalance => Objective::TrajectoryBalance,
+                    Loss::LogVariance => Objective::LogVariance,
+                    Loss::DetailedBalance => Objective::DetailedBalance,
+                    Loss::SubTrajectoryBalance => Objective::SubTrajectoryBalance {
+                        lambda: self.lambda,
+                    },
+                    Loss::ReverseKl => Objective::ReverseKl,
+                },
+                std_range: StdRange {
+                    min_std: self.min_std,
+                    max_std: self.max_std,
                 },
                 backward_rollouts: match self.replay {
                     Replay::None => BackwardRollouts::None,
@@ -958,7 +1082,7 @@ mod tests {
             );
         }
         if is_sound {
-            settings.replay_rows = settings.replay_rows.min(settings.batch);
+            return settings.clamped().0;
         }
         settings
     }
@@ -1008,6 +1132,8 @@ mod tests {
             assert_eq!(settings.problems(), []);
             assert_eq!(problems.len(), changes.len());
             assert_eq!(problems.is_empty(), settings == wild);
+            // What the trainer itself says.
+            assert_eq!(settings.recipe().errors(), []);
         }
         let nowhere = Settings {
             modes: Vec::new(),
@@ -1083,6 +1209,11 @@ mod tests {
         check(
             "modes=0,1,1;1,1,1;2,1,1;3,1,1;4,1,1;5,1,1;6,1,1;7,1,1;8,1,1",
             "not 9",
+        );
+        check("min_std=2&max_std=1", "smallest σ is 2. It is 1 now.");
+        check(
+            "objective=reverse_kl&noise=constant",
+            "Exploration noise has to be none",
         );
         check(
             "replay=archive&rows=300",
