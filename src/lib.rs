@@ -10,6 +10,7 @@ pub use gflownet_tour_core::{
     network, noise, options, policy, rollout, sampler, simd, table, trace, trainer, weights,
 };
 
+pub mod lab;
 pub mod page;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod train;

@@ -2,7 +2,7 @@
 //! backward loop as a named choice, because getting its bounds wrong is the pedagogical bug.
 
 use crate::mixture::Mixture;
-use crate::policy::{Policy, constant};
+use crate::policy::{Gaussian, MIN_STD, Policy, constant};
 use crate::rollout::Trajectories;
 use num_traits::Float;
 use serde::{Deserialize, Serialize};
@@ -40,8 +40,8 @@ impl BackwardLoop {
     }
 }
 
-/// Where the backward network's mean is measured from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Where the backward network's mean is measured from, or what stands in the network's place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum BackwardMean {
@@ -50,6 +50,14 @@ pub enum BackwardMean {
     Net,
     /// From the Brownian bridge to S0: the action's mean is (x_t - x_0)/t plus the network's.
     Bridge,
+    /// No network: P_B is the Brownian bridge itself and learns nothing. It is a random walk of
+    /// steps with standard deviation `step_std`, given where it starts and where it is: the action
+    /// x_t - x_{t-1} has mean (x_t - x_0)/t and standard deviation step_std·√((t-1)/t), but at least
+    /// [`MIN_STD`], because the bridge into x_0 has none.
+    FixedBridge {
+        /// In units of x.
+        step_std: f64,
+    },
 }
 
 impl BackwardMean {
@@ -57,7 +65,30 @@ impl BackwardMean {
     pub fn offset<F: Float>(self, start: F, x: F, t: usize) -> F {
         match self {
             BackwardMean::Net => F::zero(),
-            BackwardMean::Bridge => (x - start) / constant(t as f64),
+            BackwardMean::Bridge | BackwardMean::FixedBridge { .. } => {
+                (x - start) / constant(t as f64)
+            }
+        }
+    }
+
+    /// The standard deviation at t >= 1 where no network decides it.
+    pub fn fixed_std(self, t: usize) -> Option<f64> {
+        match self {
+            BackwardMean::Net | BackwardMean::Bridge => None,
+            BackwardMean::FixedBridge { step_std } => {
+                Some((step_std * (1.0 - 1.0 / t as f64).sqrt()).max(MIN_STD))
+            }
+        }
+    }
+
+    /// The law, at t >= 1, of an action less [`Self::offset`], where the network says `network`.
+    pub fn centred<F: Float>(self, network: Gaussian<F>, t: usize) -> Gaussian<F> {
+        match self.fixed_std(t) {
+            None => network,
+            Some(std) => Gaussian {
+                mean: F::zero(),
+                std: constant(std),
+            },
         }
     }
 }
@@ -90,7 +121,7 @@ pub fn log_backward_from<F: Float>(
     counted
         .counted_steps(states.len().saturating_sub(1))
         .fold(F::zero(), |sum, t| {
-            let law = policy.evaluate(states[t], constant(t as f64));
+            let law = mean.centred(policy.evaluate(states[t], constant(t as f64)), t);
             let offset = mean.offset(states[0], states[t], t);
             sum + law.log_density(states[t] - states[t - 1] - offset)
         })
@@ -134,6 +165,7 @@ pub fn importance_log_z(
             let backward = backward.evaluate_many(&to, t as f64);
             for (i, (weight, law)) in log_weights.iter_mut().zip(backward).enumerate() {
                 let offset = mean.offset(start[i], to[i], t);
+                let law = mean.centred(law, t);
                 *weight += law.log_density(to[i] - from[i] - offset);
             }
         }
@@ -178,6 +210,27 @@ mod tests {
         assert_eq!(bridge(&[0.5, 1.25, 2.0]), law.log_density(0.0));
     }
 
+    /// Forwards a random walk, backwards its bridges: the same measure on walks that end in x_N.
+    #[test]
+    fn a_fixed_bridge_undoes_a_random_walk() {
+        const STD: f64 = 0.3;
+        let walk = Policy::<f64>::placeholder(4, STD);
+        let backward = Policy::<f64>::init(4, &mut ThreefryRng::new(1, 0));
+        let mean = BackwardMean::FixedBridge { step_std: STD };
+        for states in [[0.5, 0.6, 0.2, 1.1], [0.5, -0.4, 0.9, 0.7]] {
+            let forward = log_forward(&walk, &states);
+            let backward = log_backward_from(mean, &backward, &states, BackwardLoop::Correct);
+            let end = Gaussian {
+                mean: 0.5,
+                std: STD * 3f64.sqrt(),
+            };
+            let error = forward - end.log_density(states[3]) - backward;
+            assert!(error.abs() < 1e-12, "{error}");
+        }
+        assert_eq!(mean.fixed_std(1), Some(MIN_STD));
+        assert_eq!(mean.fixed_std(4), Some(STD * 0.75f64.sqrt()));
+    }
+
     /// With one step there is nothing to learn backwards: the weights are R / P_F of the terminal
     /// state, and their mean is known.
     #[test]
@@ -191,7 +244,11 @@ mod tests {
             seed: 5,
             first: 0,
         };
-        for (steps, mean) in [(1, BackwardMean::Net), (3, BackwardMean::Bridge)] {
+        for (steps, mean) in [
+            (1, BackwardMean::Net),
+            (3, BackwardMean::Bridge),
+            (3, BackwardMean::FixedBridge { step_std: 0.5 }),
+        ] {
             let forward = Policy::<f64>::placeholder(4, 0.5);
             let backward = Policy::<f64>::placeholder(4, 0.4);
             let trajectories = rollout(steps).draw(&forward, 100_000);

@@ -19,18 +19,27 @@
 //! how large it may be.
 
 use crate::mixture::{Mixture, normal_between, normal_cdf};
-use crate::policy::{Gaussian, Policy};
+use crate::policy::{Gaussian, Policy, StdRange};
 use std::f64::consts::TAU;
 
 /// What a terminal density is computed from: the laws of a policy's actions.
 pub trait Laws {
     /// The laws in the states (x, t), one for each x.
     fn laws(&self, x: &[f64], t: usize) -> Vec<Gaussian<f64>>;
+
+    /// The standard deviations that these laws can have.
+    fn std_range(&self) -> StdRange {
+        StdRange::USUAL
+    }
 }
 
 impl Laws for Policy<f64> {
     fn laws(&self, x: &[f64], t: usize) -> Vec<Gaussian<f64>> {
         self.evaluate_many(x, t as f64)
+    }
+
+    fn std_range(&self) -> StdRange {
+        Policy::std_range(self)
     }
 }
 
@@ -137,14 +146,14 @@ impl TerminalDensity {
         marginals
     }
 
-    /// The reward as a density that is not normalised: its mass is the number of modes. Pushed
+    /// The reward as a density that is not normalised: its mass is Z. Pushed
     /// through the steps of a backward policy it stays a mixture of Gaussians, too.
     pub(crate) fn of_reward(target: &Mixture, tails: Tails) -> Self {
         let modes = target.modes().iter();
         TerminalDensity {
             components: modes
                 .map(|mode| Component {
-                    weight: 1.0,
+                    weight: mode.weight,
                     mean: mode.mean,
                     std: mode.var.sqrt(),
                 })

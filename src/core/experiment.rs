@@ -15,7 +15,7 @@ pub struct Experiment {
     pub name: &'static str,
     /// What a reader sees.
     pub title: &'static str,
-    /// The target's modes, each a unit-weight Gaussian in the reward.
+    /// The target's modes.
     pub modes: &'static [Mode],
     /// Where every trajectory starts (the state S0).
     pub start: f64,
@@ -183,6 +183,7 @@ const fn solved(name: &'static str, title: &'static str, classic: Experiment) ->
                 from_iteration: 20,
                 priority: Priority::Reward,
             },
+            ..Options::CLASSIC
         },
         ..classic
     }
@@ -225,16 +226,18 @@ impl Experiment {
     /// The part of the x-axis that plots of this experiment show: every mode and the start, with
     /// four standard deviations and a little air around them.
     pub fn plot_range(&self) -> (f64, f64) {
-        let (lo, hi) = self
-            .modes
-            .iter()
-            .fold((self.start, self.start), |(lo, hi), m| {
-                let reach = 4.0 * m.var.sqrt();
-                (lo.min(m.mean - reach), hi.max(m.mean + reach))
-            });
-        let air = 0.08 * (hi - lo);
-        (lo - air, hi + air)
+        plot_range(self.modes, self.start)
     }
+}
+
+/// [`Experiment::plot_range`] for these modes and this start.
+pub fn plot_range(modes: &[Mode], start: f64) -> (f64, f64) {
+    let (lo, hi) = modes.iter().fold((start, start), |(lo, hi), m| {
+        let reach = 4.0 * m.var.sqrt();
+        (lo.min(m.mean - reach), hi.max(m.mean + reach))
+    });
+    let air = 0.08 * (hi - lo);
+    (lo - air, hi + air)
 }
 
 #[cfg(test)]

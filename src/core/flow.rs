@@ -40,12 +40,15 @@
 use crate::balance::BackwardMean;
 use crate::density::{Laws, Tails, TerminalDensity};
 use crate::mixture::Mixture;
-use crate::policy::{Gaussian, MIN_STD};
+use crate::policy::{Gaussian, MIN_STD, StdRange};
 use std::f64::consts::{E, TAU};
 
 /// Points never lie further apart than this in an integral over the steps of a policy: a fifth of
 /// the narrowest one.
-const SPACING: f64 = MIN_STD / 5.0;
+fn finest_spacing(laws: &impl Laws) -> f64 {
+    laws.std_range().min_std / 5.0
+}
+
 /// Steps are followed to this many standard deviations.
 const REACH: f64 = 8.3;
 /// Absurd weights cost accuracy and not the machine's memory.
@@ -67,9 +70,20 @@ impl<P: Laws> Laws for Backward<'_, P> {
     fn laws(&self, x: &[f64], t: usize) -> Vec<Gaussian<f64>> {
         let mut laws = self.network.laws(x, t);
         for (law, &x) in laws.iter_mut().zip(x) {
+            *law = self.mean.centred(*law, t);
             law.mean += self.mean.offset(self.start, x, t);
         }
         laws
+    }
+
+    fn std_range(&self) -> StdRange {
+        match self.mean {
+            BackwardMean::FixedBridge { step_std } => StdRange {
+                min_std: MIN_STD,
+                max_std: step_std.max(MIN_STD),
+            },
+            _ => self.network.std_range(),
+        }
     }
 }
 
@@ -83,6 +97,10 @@ impl<P: Laws> Laws for Reversed<'_, P> {
             law.mean = -law.mean;
         }
         laws
+    }
+
+    fn std_range(&self) -> StdRange {
+        self.0.std_range()
     }
 }
 
@@ -147,7 +165,7 @@ impl Flow {
 /// averaged over the backward walks from x_N = x: h(x), per unit of x. `steps` is N; with N = 0
 /// there is no step, and h is 1.
 pub fn forced_density(backward: &impl Laws, start: f64, steps: usize, x: &[f64]) -> Vec<f64> {
-    forced_density_on(backward, start, steps, x, SPACING)
+    forced_density_on(backward, start, steps, x, finest_spacing(backward))
 }
 
 fn forced_density_on(
@@ -238,7 +256,9 @@ impl Retargeted {
     /// The answer for a reward and a backward policy, for walks of `steps` steps from `start`.
     pub fn of(backward: &impl Laws, target: &Mixture, start: f64, steps: usize) -> Self {
         let (lo, hi) = target.support(1.0);
-        let intervals = ((hi - lo) / SPACING).ceil().clamp(1.0, MAX_POINTS);
+        let intervals = ((hi - lo) / finest_spacing(backward))
+            .ceil()
+            .clamp(1.0, MAX_POINTS);
         let spacing = (hi - lo) / intervals;
         let x: Vec<f64> = (0..=intervals as usize)
             .map(|i| lo + i as f64 * spacing)
@@ -446,7 +466,7 @@ mod tests {
         for seed in 1..4 {
             let backward = policy(seed);
             let h = forced_density(&backward, 0.0, 5, &x);
-            let fine = forced_density_on(&backward, 0.0, 5, &x, 0.2 * SPACING);
+            let fine = forced_density_on(&backward, 0.0, 5, &x, 0.2 * finest_spacing(&backward));
             let largest = fine.iter().copied().fold(0.0, f64::max);
             for (h, fine) in h.iter().zip(fine) {
                 assert!((h - fine).abs() < 1e-6 * largest, "{h} {fine}");

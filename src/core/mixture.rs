@@ -1,27 +1,49 @@
-//! The target: a reward that is a sum of Gaussian densities, exact in everything.
+//! The target: a reward that is a weighted sum of Gaussian densities, exact in everything.
 
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::{PI, SQRT_2};
 
-/// One mode of the reward: the normal density of the given mean and *variance*.
+/// One mode of the reward: `weight` times the normal density of the given mean and *variance*.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mode {
     /// The centre.
     pub mean: f64,
     /// The variance (not the standard deviation).
     pub var: f64,
+    /// The area, positive. Texts leave it out where it is one.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub weight: f64,
+}
+
+const fn one() -> f64 {
+    1.0
+}
+
+fn is_one(weight: &f64) -> bool {
+    *weight == one()
 }
 
 impl Mode {
-    /// A mode from its mean and variance.
+    /// A mode of area one from its mean and variance.
     pub const fn new(mean: f64, var: f64) -> Self {
-        Mode { mean, var }
+        Mode {
+            mean,
+            var,
+            weight: 1.0,
+        }
     }
 
-    fn log_density(&self, x: f64) -> f64 {
+    /// The same mode with another area.
+    #[must_use]
+    pub const fn weighing(self, weight: f64) -> Self {
+        Mode { weight, ..self }
+    }
+
+    /// The logarithm of its part of the reward.
+    fn log_reward(&self, x: f64) -> f64 {
         let d = x - self.mean;
-        -0.5 * (d * d / self.var + (2.0 * PI * self.var).ln())
+        -0.5 * (d * d / self.var + (2.0 * PI * self.var).ln()) + self.weight.ln()
     }
 }
 
@@ -39,8 +61,8 @@ pub fn normal_between(a: f64, b: f64) -> f64 {
     }
 }
 
-/// The reward R(x) = sum over the modes of N(x; mean, var), which is not normalised: with K modes
-/// it integrates to K.
+/// The reward R(x) = sum over the modes of weight · N(x; mean, var), which is not normalised: it
+/// integrates to the sum of the weights, so K modes of weight one to K.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mixture {
     modes: Vec<Mode>,
@@ -60,7 +82,7 @@ impl Mixture {
     /// log R(x), in nats, by logsumexp: finite as long as the squared distance in standard
     /// deviations is.
     pub fn log_reward(&self, x: f64) -> f64 {
-        let terms = || self.modes.iter().map(|m| m.log_density(x));
+        let terms = || self.modes.iter().map(|m| m.log_reward(x));
         let largest = terms().fold(f64::NEG_INFINITY, f64::max);
         if largest == f64::NEG_INFINITY {
             return largest;
@@ -68,9 +90,14 @@ impl Mixture {
         largest + terms().map(|t| (t - largest).exp()).sum::<f64>().ln()
     }
 
-    /// log Z = ln K, in nats.
+    /// Z: the sum of the weights.
+    fn partition(&self) -> f64 {
+        self.modes.iter().map(|m| m.weight).sum()
+    }
+
+    /// log Z, in nats: ln K for K modes of weight one.
     pub fn log_partition(&self) -> f64 {
-        (self.modes.len() as f64).ln()
+        self.partition().ln()
     }
 
     /// The target density R(x) / Z.
@@ -85,10 +112,10 @@ impl Mixture {
             .iter()
             .map(|m| {
                 let std = m.var.sqrt();
-                normal_between((a - m.mean) / std, (b - m.mean) / std)
+                m.weight * normal_between((a - m.mean) / std, (b - m.mean) / std)
             })
             .sum();
-        sum / self.modes.len() as f64
+        sum / self.partition()
     }
 
     /// The points halfway between neighbouring modes: K - 1 of them, ascending. They split the
@@ -112,7 +139,7 @@ impl Mixture {
 
     /// The target's mean.
     pub fn mean(&self) -> f64 {
-        self.modes.iter().map(|m| m.mean).sum::<f64>() / self.modes.len() as f64
+        self.modes.iter().map(|m| m.weight * m.mean).sum::<f64>() / self.partition()
     }
 
     /// The target's standard deviation.
@@ -121,14 +148,20 @@ impl Mixture {
         let var = self
             .modes
             .iter()
-            .map(|m| m.var + (m.mean - mean).powi(2))
+            .map(|m| m.weight * (m.var + (m.mean - mean).powi(2)))
             .sum::<f64>();
-        (var / self.modes.len() as f64).sqrt()
+        (var / self.partition()).sqrt()
     }
 
     /// One exact draw from the target.
     pub fn sample(&self, rng: &mut impl Rng) -> f64 {
-        let mode = self.modes[rng.random_range(0..self.modes.len())];
+        let mut left = rng.random::<f64>() * self.partition();
+        let lies_here = |mode: &&Mode| {
+            left -= mode.weight;
+            left < 0.0
+        };
+        let last = self.modes[self.modes.len() - 1];
+        let mode = *self.modes.iter().find(lies_here).unwrap_or(&last);
         let z = f64::from(crate::noise::normal_from_bits(rng.random::<u32>()));
         mode.mean + mode.var.sqrt() * z
     }

@@ -8,7 +8,7 @@
 
 use crate::experiment::HIDDEN;
 use crate::policy::{
-    FEATURES, FREQUENCIES, Inputs, LINEAR_GAIN, MAX_STD, MIN_STD, Policy, SQUARE_GAIN, WAVE_GAIN,
+    FEATURES, FREQUENCIES, Inputs, LINEAR_GAIN, Policy, SQUARE_GAIN, StdRange, WAVE_GAIN,
 };
 use crate::simd::{self, Aligned, LINE, mul_add};
 use pulp::Simd;
@@ -147,10 +147,31 @@ pub(crate) struct Activations<'a, V> {
     pub second: Option<&'a mut [V]>,
 }
 
+/// What makes a raw number a standard deviation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stds {
+    pub least: f32,
+    pub span: f32,
+}
+
+impl Stds {
+    /// A standard deviation from its raw number.
+    #[inline(always)]
+    pub fn of<S: Simd>(self, simd: S, raw: S::f32s) -> S::f32s {
+        mul_add(
+            simd,
+            simd::sigmoid(simd, raw),
+            simd.splat_f32s(self.span),
+            simd.splat_f32s(self.least),
+        )
+    }
+}
+
 /// A policy's parameters, laid out for vector code.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
     pub(crate) layout: Layout,
+    pub(crate) std_range: StdRange,
     pub(crate) parameters: Aligned,
     /// W1 as [in, out].
     pub(crate) transposed: Aligned,
@@ -167,6 +188,7 @@ impl Network {
         }
         let mut network = Network {
             layout,
+            std_range: policy.std_range(),
             parameters,
             transposed: Aligned::zeros(layout.width * layout.width),
         };
@@ -179,7 +201,7 @@ impl Network {
         let floats = self.parameters.floats();
         let parameters = self.layout.places().map(|place| floats[place]).collect();
         match Policy::with_inputs(self.layout.inputs, self.layout.hidden, parameters) {
-            Some(policy) => policy,
+            Some(policy) => policy.with_std_range(self.std_range),
             None => unreachable!("the layout has a place for every parameter"),
         }
     }
@@ -198,6 +220,15 @@ impl Network {
                     }
                 }
             }
+        }
+    }
+
+    /// The standard deviations' range, for vectors.
+    #[inline(always)]
+    pub(crate) fn stds(&self) -> Stds {
+        Stds {
+            least: self.std_range.min_std as f32,
+            span: self.std_range.span() as f32,
         }
     }
 
@@ -411,15 +442,4 @@ pub(crate) fn tile<S: Simd, const M: usize, const V: usize>(
         }
     }
     sums
-}
-
-/// A standard deviation from its raw number.
-#[inline(always)]
-pub(crate) fn std<S: Simd>(simd: S, raw: S::f32s) -> S::f32s {
-    mul_add(
-        simd,
-        simd::sigmoid(simd, raw),
-        simd.splat_f32s((MAX_STD - MIN_STD) as f32),
-        simd.splat_f32s(MIN_STD as f32),
-    )
 }

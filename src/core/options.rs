@@ -3,10 +3,13 @@
 
 use crate::archive::BackwardRollouts;
 use crate::balance::BackwardMean;
-use crate::policy::Inputs;
+use crate::objective::Objective;
+use crate::policy::{Inputs, StdRange};
 use serde::{Deserialize, Serialize};
 
-/// The options of a training run.
+/// The options of a training run. Those that were added since the first models are left out of a
+/// text where they are classic, so that old texts stay as they are; a format that does not name its
+/// fields, postcard for one, cannot hold them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Options {
     /// What both networks read.
@@ -21,6 +24,16 @@ pub struct Options {
     /// Which rows of a batch are drawn backwards, and from where.
     #[serde(default)]
     pub backward_rollouts: BackwardRollouts,
+    /// What is minimised.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub objective: Objective,
+    /// The standard deviations that both policies can give.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub std_range: StdRange,
+}
+
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Options {
@@ -30,6 +43,8 @@ impl Options {
         backward_mean: BackwardMean::Net,
         learning_rates: Schedule::Constant,
         backward_rollouts: BackwardRollouts::None,
+        objective: Objective::TrajectoryBalance,
+        std_range: StdRange::USUAL,
     };
 
     /// Whether these are [`Options::CLASSIC`].

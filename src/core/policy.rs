@@ -4,10 +4,38 @@ use num_traits::Float;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-/// The smallest standard deviation that a policy can give, in units of x.
+/// The smallest standard deviation that a policy usually can give, in units of x.
 pub const MIN_STD: f64 = 0.1;
-/// The largest standard deviation that a policy can give, in units of x.
+/// The largest standard deviation that a policy usually can give, in units of x.
 pub const MAX_STD: f64 = 1.0;
+
+/// The standard deviations that a policy can give, in units of x: those between two numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StdRange {
+    /// Below all of them; positive.
+    pub min_std: f64,
+    /// Above all of them; larger than `min_std`.
+    pub max_std: f64,
+}
+
+impl StdRange {
+    /// From [`MIN_STD`] to [`MAX_STD`]: every bundled model's.
+    pub const USUAL: StdRange = StdRange {
+        min_std: MIN_STD,
+        max_std: MAX_STD,
+    };
+
+    /// How far the ends are apart.
+    pub fn span(self) -> f64 {
+        self.max_std - self.min_std
+    }
+}
+
+impl Default for StdRange {
+    fn default() -> Self {
+        StdRange::USUAL
+    }
+}
 
 /// A normal distribution over the real line.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -107,8 +135,9 @@ pub fn features<F: Float>(x: F) -> [F; FEATURES] {
 
 /// The weights of Linear(2, H), ELU, Linear(H, H), ELU, Linear(H, 2), in one slice in the order
 /// of [`Policy::LAYOUT`]. The outputs are the mean of the action and a raw number r that gives
-/// its standard deviation, 0.1 + 0.9 / (1 + e^-r). With [`Inputs::StepFeatures`] the first layer
-/// reads features instead of the state, by weights of its own at every step.
+/// its standard deviation, min + (max - min) / (1 + e^-r) with the ends of a [`StdRange`], usually
+/// 0.1 + 0.9 / (1 + e^-r). With [`Inputs::StepFeatures`] the first layer reads features instead of
+/// the state, by weights of its own at every step.
 ///
 /// Forward and backward policies have the same shape. The forward policy reads (x_t, t) for t in
 /// 0..N and gives the law of the action x_{t+1} - x_t; the backward policy reads (x_t, t) for t
@@ -117,6 +146,7 @@ pub fn features<F: Float>(x: F) -> [F; FEATURES] {
 pub struct Policy<F> {
     inputs: Inputs,
     hidden: usize,
+    std_range: StdRange,
     parameters: Vec<F>,
 }
 
@@ -172,6 +202,7 @@ impl<F: Float> Policy<F> {
         (fits && inputs.layers() > 0).then_some(Policy {
             inputs,
             hidden,
+            std_range: StdRange::USUAL,
             parameters,
         })
     }
@@ -209,8 +240,15 @@ impl<F: Float> Policy<F> {
         Policy {
             inputs,
             hidden,
+            std_range: StdRange::USUAL,
             parameters,
         }
+    }
+
+    /// The same parameters with other standard deviations.
+    #[must_use]
+    pub fn with_std_range(self, std_range: StdRange) -> Self {
+        Policy { std_range, ..self }
     }
 
     /// The policy that stands in while no weights are loaded: mean 0 and the given standard
@@ -226,6 +264,7 @@ impl<F: Float> Policy<F> {
         Policy {
             inputs: Inputs::Raw,
             hidden,
+            std_range: StdRange::USUAL,
             parameters,
         }
     }
@@ -238,6 +277,11 @@ impl<F: Float> Policy<F> {
     /// Neurons in each hidden layer.
     pub fn hidden(&self) -> usize {
         self.hidden
+    }
+
+    /// The standard deviations that it can give.
+    pub fn std_range(&self) -> StdRange {
+        self.std_range
     }
 
     /// All parameters, in storage order.
@@ -260,6 +304,7 @@ impl<F: Float> Policy<F> {
         Policy {
             inputs: self.inputs,
             hidden: self.hidden,
+            std_range: self.std_range,
             parameters: self
                 .parameters
                 .iter()
@@ -302,8 +347,8 @@ impl<F: Float> Policy<F> {
             .collect();
         let mean = dot(&w2[..h], &second) + b2[0];
         let raw = dot(&w2[h..], &second) + b2[1];
-        let std =
-            constant::<F>(MIN_STD) + constant::<F>(MAX_STD - MIN_STD) / (F::one() + (-raw).exp());
+        let std = constant::<F>(self.std_range.min_std)
+            + constant::<F>(self.std_range.span()) / (F::one() + (-raw).exp());
         Gaussian { mean, std }
     }
 }
@@ -447,9 +492,12 @@ impl<F: Scalar> Policy<F> {
             tile_start += TILE;
         }
         let mut std = [F::zero(); LANES];
+        let (least, span) = (
+            constant::<F>(self.std_range.min_std),
+            constant::<F>(self.std_range.span()),
+        );
         for l in 0..LANES {
-            std[l] = constant::<F>(MIN_STD)
-                + constant::<F>(MAX_STD - MIN_STD) / (F::one() + (-raw[l]).vector_exp());
+            std[l] = least + span / (F::one() + (-raw[l]).vector_exp());
         }
         (mean, std)
     }

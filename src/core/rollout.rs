@@ -90,7 +90,7 @@ impl Rollout {
         for (trajectory, (row, &terminal)) in (0..).zip(rows) {
             row[self.steps] = terminal;
             for t in (2..=self.steps).rev() {
-                let law = backward.evaluate(row[t], constant(t as f64));
+                let law = mean.centred(backward.evaluate(row[t], constant(t as f64)), t);
                 let z = noise.normal(self.first.wrapping_add(trajectory), t as u32);
                 let offset = mean.offset(start, row[t], t);
                 row[t - 1] = row[t] - law.mean - offset - law.std * constant(f64::from(z));

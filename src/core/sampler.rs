@@ -4,7 +4,7 @@
 use crate::density::Laws;
 use crate::network::{self, Activations, Network};
 use crate::noise::Noise;
-use crate::policy::{Gaussian, Policy};
+use crate::policy::{Gaussian, Policy, StdRange};
 use crate::rollout::{Rollout, Trajectories};
 use crate::simd::{self, ABREAST, Aligned, Level, mul_add};
 use crate::table::{self, Table};
@@ -106,6 +106,10 @@ impl Laws for Sampler {
         });
         laws
     }
+
+    fn std_range(&self) -> StdRange {
+        self.network.std_range
+    }
 }
 
 struct Evaluate<'a> {
@@ -200,8 +204,9 @@ impl LawsOfBlock {
             &mut mean.floats_mut()[..x.len()],
             &mut std.floats_mut()[..x.len()],
         );
+        let stds = network.stds();
         for std in &mut std.vectors_mut::<S>()[..x.len() / S::F32_LANES] {
-            *std = network::std(simd, *std);
+            *std = stds.of(simd, *std);
         }
     }
 }

@@ -8,7 +8,7 @@
 //! centre is exact. Outside of the range, and in cells that were never good enough, the network
 //! itself answers.
 
-use crate::network::{self, Activations, Network, ROW_TILE};
+use crate::network::{Activations, Network, ROW_TILE};
 use crate::policy::Policy;
 use crate::rollout::Rollout;
 use crate::sampler::BLOCK;
@@ -300,7 +300,7 @@ impl WithSimd for Build<'_> {
                     &mut raws.floats_mut()[..BATCH],
                 );
                 for raw in raws.vectors_mut::<S>() {
-                    *raw = network::std(simd, *raw);
+                    *raw = network.stds().of(simd, *raw);
                 }
                 let values = means.floats().chunks_exact(POINTS);
                 let values = values.zip(raws.floats().chunks_exact(POINTS));
@@ -444,7 +444,7 @@ pub(crate) fn ask_network<S: Simd>(
         );
         for (i, &place) in places.iter().enumerate() {
             mean[place] = means[i];
-            let law = network::std(simd, simd.splat_f32s(raws[i]));
+            let law = network.stds().of(simd, simd.splat_f32s(raws[i]));
             std[place] = simd.reduce_max_f32s(law);
         }
     }

@@ -8,7 +8,7 @@ use crate::balance::{self, BackwardLoop};
 use crate::density::Laws;
 use crate::mixture::Mixture;
 use crate::noise::Noise;
-use crate::policy::{Gaussian, MAX_STD, MIN_STD};
+use crate::policy::{Gaussian, StdRange};
 use serde::{Deserialize, Serialize};
 
 /// One term log P of a trajectory.
@@ -26,7 +26,7 @@ pub struct Term {
     pub is_counted: bool,
     /// d loss / d mean, in nats² per unit of x; zero where the loss does not count the term.
     pub by_mean: f64,
-    /// d loss / d r, in nats², with std = 0.1 + 0.9 / (1 + e^-r), the network's raw output.
+    /// d loss / d r, in nats², with std = min + (max - min) / (1 + e^-r), the network's raw output.
     pub by_raw_std: f64,
 }
 
@@ -64,6 +64,7 @@ impl Trace {
         let steps = states.len().saturating_sub(1);
         let law = |policy: &dyn Laws, x: f64, t: usize| policy.laws(&[x], t)[0];
         let action = |t: usize| states[t + 1] - states[t];
+        let ranges = [forward.std_range(), backward.std_range()];
         let laws_forward = (0..steps).map(|t| law(forward, states[t], t));
         let laws_backward = (1..=steps).map(|t| law(backward, states[t], t));
         let mut forward: Vec<Term> = laws_forward
@@ -82,10 +83,10 @@ impl Trace {
         let log_reward = states.last().map_or(f64::NAN, |&x| target.log_reward(x));
         let residual = balance::residual(log_z, sum(&forward), log_reward, sum(&backward));
         for term in &mut forward {
-            term.differentiate(2.0 * residual);
+            term.differentiate(2.0 * residual, ranges[0]);
         }
         for term in &mut backward {
-            term.differentiate(-2.0 * residual);
+            term.differentiate(-2.0 * residual, ranges[1]);
         }
         Trace {
             states: states.to_vec(),
@@ -124,7 +125,7 @@ impl Term {
     }
 
     /// Sets the derivatives of a loss that changes by `by_log_density` with this term.
-    fn differentiate(&mut self, by_log_density: f64) {
+    fn differentiate(&mut self, by_log_density: f64, range: StdRange) {
         if !self.is_counted {
             return;
         }
@@ -132,7 +133,7 @@ impl Term {
         let by_std = by_log_density * (z * z - 1.0) / self.std;
         self.by_mean = by_log_density * z / self.std;
         self.by_raw_std =
-            by_std * (self.std - MIN_STD) * (MAX_STD - self.std) / (MAX_STD - MIN_STD);
+            by_std * (self.std - range.min_std) * (range.max_std - self.std) / range.span();
     }
 }
 

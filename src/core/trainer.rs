@@ -11,9 +11,9 @@ use crate::archive::{Archive, BackwardRollouts, Priority};
 use crate::balance::BackwardMean;
 use crate::exploration::Exploration;
 use crate::mixture::Mixture;
-use crate::network::{self, Activations, FEATURE_ROW, Network, ROW_TILE, tile};
+use crate::network::{Activations, FEATURE_ROW, Network, ROW_TILE, Stds, tile};
 use crate::noise::{Noise, ThreefryRng};
-use crate::policy::{Inputs, MAX_STD, MIN_STD, Policy};
+use crate::policy::{Inputs, Policy};
 use crate::rollout::{Rollout, Trajectories};
 use crate::sampler::Walk;
 use crate::simd::{self, Aligned, Level, mul_add};
@@ -53,10 +53,14 @@ pub const ADAM_EPSILON: f64 = 1e-8;
 pub struct Progress {
     /// The iteration, from 1.
     pub iteration: usize,
-    /// The loss of its batch, in nats².
+    /// The loss of its batch, in nats²; for reverse KL in nats, and it can be negative.
     pub loss: f32,
-    /// log Z after it, in nats.
+    /// log Z after it, in nats. Where the objective learns none, the batch's estimate: the mean of
+    /// log R + log P_B - log P_F, which for reverse KL is the evidence lower bound.
     pub log_z: f32,
+    /// Whether the loss and its whole gradient were finite, and all weights still are. Where loss
+    /// or gradient were not, nothing was learned from this batch: every weight is as it was before.
+    pub is_finite: bool,
 }
 
 /// The gradient of a batch's loss.
@@ -257,14 +261,14 @@ struct Scratch {
 /// The mixture, ready for vectors.
 #[derive(Clone, Debug)]
 struct Reward {
-    /// Per mode: mean, -1 / (2 var), -ln(2π var) / 2.
+    /// Per mode: mean, -1 / (2 var), -ln(2π var) / 2 + ln weight.
     modes: Vec<[f32; 3]>,
 }
 
 impl Reward {
     fn new(target: &Mixture) -> Self {
         let modes = target.modes().iter().map(|mode| {
-            let log_peak = -0.5 * (std::f64::consts::TAU * mode.var).ln();
+            let log_peak = -0.5 * (std::f64::consts::TAU * mode.var).ln() + mode.weight.ln();
             [mode.mean as f32, (-0.5 / mode.var) as f32, log_peak as f32]
         });
         Reward {
@@ -305,6 +309,7 @@ impl Trainer {
         let policy = |stream| {
             let mut rng = ThreefryRng::new(seed, stream);
             Policy::init_with(recipe.options.inputs, recipe.hidden, &mut rng)
+                .with_std_range(recipe.options.std_range)
         };
         let (forward, backward) = (policy(stream::FORWARD), policy(stream::BACKWARD));
         let noise = noise_seed(seed, stream::NOISE);
@@ -393,7 +398,26 @@ impl Trainer {
             iteration: self.iteration,
             loss,
             log_z: self.log_z,
+            is_finite: true,
         }
+    }
+
+    /// The recipe as it is now: with the rates and the exploration that were set since.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Changes the learning rates of the networks and of log Z from the next iteration on. The
+    /// recipe's schedule goes on to scale them.
+    pub fn set_rates(&mut self, learning_rate: f64, log_z_learning_rate: f64) {
+        self.recipe.learning_rate = learning_rate;
+        self.recipe.log_z_learning_rate = log_z_learning_rate;
+    }
+
+    /// Changes the exploration from the next iteration on. Its schedule counts from the beginning
+    /// of the run. Reverse KL goes on without any.
+    pub fn set_exploration(&mut self, exploration: Exploration) {
+        self.recipe.exploration = exploration;
     }
 
     /// Draws the batch's backward rows. Returns how many there are.
@@ -556,8 +580,9 @@ impl WithSimd for DrawBack<'_> {
                 let (mean, raw) = (&mut scratch.mean, &mut scratch.raw);
                 let state = (x, t as f32);
                 network.forward(simd, state, room, mean.floats_mut(), raw.floats_mut());
+                let stds = backward.network.stds();
                 for raw in raw.vectors_mut::<S>() {
-                    *raw = network::std(simd, *raw);
+                    *raw = stds.of(simd, *raw);
                 }
                 let laws = mean.floats().iter().zip(raw.floats());
                 let to = &mut before[t - 1].floats_mut()[begin..begin + CHUNK];
@@ -622,6 +647,7 @@ impl WithSimd for Batch<'_> {
         };
 
         let starts = simd.splat_f32s(start);
+        let stds = forward.network.stds();
         let backward_mean = recipe.options.backward_mean;
 
         // The law of the first step.
@@ -682,7 +708,7 @@ impl WithSimd for Batch<'_> {
                 if let Some(walk) = &mut walk {
                     let z = walk.normals(simd, chunk as u32, t as u32, t + 1 == steps);
                     for v in 0..vectors {
-                        let std = simd.add_f32s(network::std(simd, raw[v]), simd.splat_f32s(extra));
+                        let std = simd.add_f32s(stds.of(simd, raw[v]), simd.splat_f32s(extra));
                         to[v] = mul_add(simd, std, z[v], simd.add_f32s(from[v], mean[v]));
                     }
                 }
@@ -698,7 +724,7 @@ impl WithSimd for Batch<'_> {
                 let residual = scratch.residual.vectors_mut::<S>();
                 for v in 0..vectors {
                     let action = simd.sub_f32s(to[v], from[v]);
-                    let term = Term::of(simd, action, mean[v], raw[v]);
+                    let term = Term::of(simd, stds, action, mean[v], raw[v]);
                     residual[v] = simd.add_f32s(residual[v], term.log_density);
                     by_mean[v] = term.by_mean;
                     by_raw[v] = term.by_raw;
@@ -745,12 +771,12 @@ impl WithSimd for Batch<'_> {
                     let action = simd.sub_f32s(to[v], from[v]);
                     let action = match backward_mean {
                         BackwardMean::Net => action,
-                        BackwardMean::Bridge => {
+                        BackwardMean::Bridge | BackwardMean::FixedBridge { .. } => {
                             let way = simd.sub_f32s(to[v], starts);
                             simd.sub_f32s(action, simd.mul_f32s(bridge, way))
                         }
                     };
-                    let term = Term::of(simd, action, mean[v], raw[v]);
+                    let term = Term::of(simd, stds, action, mean[v], raw[v]);
                     residual[v] = simd.sub_f32s(residual[v], term.log_density);
                     by_mean[v] = simd.neg_f32s(term.by_mean);
                     by_raw[v] = simd.neg_f32s(term.by_raw);
@@ -829,15 +855,15 @@ struct Term<V> {
 
 impl<V> Term<V> {
     #[inline(always)]
-    fn of<S: Simd<f32s = V>>(simd: S, action: V, mean: V, raw: V) -> Term<V>
+    fn of<S: Simd<f32s = V>>(simd: S, stds: Stds, action: V, mean: V, raw: V) -> Term<V>
     where
         V: Copy,
     {
         const HALF_LN_TAU: f32 = 0.918_938_5;
         let one = simd.splat_f32s(1.0);
         let share = simd::sigmoid(simd, raw);
-        let range = simd.splat_f32s((MAX_STD - MIN_STD) as f32);
-        let std = mul_add(simd, share, range, simd.splat_f32s(MIN_STD as f32));
+        let range = simd.splat_f32s(stds.span);
+        let std = mul_add(simd, share, range, simd.splat_f32s(stds.least));
         let precision = simd.div_f32s(one, std);
         let z = simd.mul_f32s(simd.sub_f32s(action, mean), precision);
         let square = simd.mul_f32s(z, z);
@@ -1249,6 +1275,7 @@ mod tests {
             from_iteration: 1,
             priority: Priority::Reward,
         },
+        ..Options::CLASSIC
     };
 
     fn recipe(hidden: usize, steps: usize, backward_loop: BackwardLoop) -> Recipe {

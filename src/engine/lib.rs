@@ -8,6 +8,7 @@
 pub mod batch;
 pub mod gpu;
 pub mod gpu_train;
+pub mod run;
 pub mod schedule;
 #[cfg(target_arch = "wasm32")]
 mod scope;

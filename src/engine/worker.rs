@@ -6,6 +6,7 @@
 
 use crate::batch::{ExactCache, Plan, Tally};
 use crate::gpu::{Gpu, GpuPolicy};
+use crate::run::{self, Run};
 use crate::schedule::{Next, Pace, Schedule};
 use crate::scope;
 use crate::study::Subject;
@@ -13,8 +14,8 @@ use gflownet_tour_core::density::{Tails, TerminalDensity};
 use gflownet_tour_core::divergence;
 use gflownet_tour_core::experiment::{EXPERIMENTS, Experiment, HIDDEN};
 use gflownet_tour_core::message::{
-    self, BatchResult, DeviceChoice, DeviceUsed, FromEngine, GpuStatus, PLACEHOLDER_STD, Study,
-    StudyRequest, StudyResult, ToEngine, TrainingResult,
+    self, BatchResult, DeviceChoice, DeviceUsed, FromEngine, FromRun, GpuStatus, PLACEHOLDER_STD,
+    Study, StudyRequest, StudyResult, ToEngine, ToRun, TrainingResult,
 };
 use gflownet_tour_core::noise::ThreefryRng;
 use gflownet_tour_core::policy::{Inputs, Policy};
@@ -57,6 +58,19 @@ fn post(message: &FromEngine) {
     }
 }
 
+fn tell(words: &FromRun) {
+    match message::encode(words) {
+        Ok(bytes) => post(&FromEngine::Run(bytes)),
+        Err(error) => scope::warn(&format!("the engine could not write a report: {error}")),
+    }
+}
+
+fn unread(error: &dyn std::fmt::Display) {
+    scope::warn(&format!(
+        "the engine ignored a message that it cannot read: {error}"
+    ));
+}
+
 /// A handle on the worker's state. No borrow of it is held across an await.
 #[derive(Clone, Default)]
 struct Worker(Rc<RefCell<State>>);
@@ -76,6 +90,8 @@ struct State {
     cpu_pace: Pace,
     table_pace: Pace,
     gpu_pace: Pace,
+    run: Option<Run>,
+    training: bool,
 }
 
 impl Default for State {
@@ -99,6 +115,8 @@ impl Default for State {
             cpu_pace: Pace::new(8_192),
             table_pace: Pace::new(32_768),
             gpu_pace: Pace::new(4_096),
+            run: None,
+            training: false,
         }
     }
 }
@@ -269,10 +287,57 @@ impl Worker {
                     post(&FromEngine::Trained(train(&model, seed, iterations).await));
                 });
             }
-            Err(error) => scope::warn(&format!(
-                "the engine ignored a message that it cannot read: {error}"
-            )),
+            Ok(ToEngine::Run(order)) => match message::decode(&order) {
+                Ok(order) => self.take_order(order),
+                Err(error) => unread(&error),
+            },
+            Err(error) => unread(&error),
         }
+    }
+
+    /// Takes an order of the laboratory.
+    fn take_order(&self, order: ToRun) {
+        let mut state = self.0.borrow_mut();
+        match order {
+            ToRun::Begin(begin) => {
+                let id = begin.run;
+                state.run = match Run::begin(*begin) {
+                    Ok(run) => Some(run),
+                    Err(why) => return tell(&FromRun::Refused { run: id, why }),
+                };
+            }
+            order => {
+                let Some(run) = &mut state.run else { return };
+                run.take(order);
+            }
+        }
+        if !state.training {
+            state.training = true;
+            let worker = self.clone();
+            spawn_local(async move { worker.train().await });
+        }
+    }
+
+    /// Trains until the run has nothing to do. A run that waits for its time looks for orders
+    /// meanwhile, a moment at a time.
+    async fn train(&self) {
+        const LONGEST_MS: f64 = 20.0;
+        loop {
+            let work = match &mut self.0.borrow_mut().run {
+                Some(run) => run.work(&scope::now_ms),
+                None => break,
+            };
+            let (report, next) = work;
+            if let Some(report) = report {
+                tell(&FromRun::Report(Box::new(report)));
+            }
+            match next {
+                run::Next::Now => scope::let_messages_in().await,
+                run::Next::After(ms) => scope::pause(ms.min(LONGEST_MS)).await,
+                run::Next::Waiting => break,
+            }
+        }
+        self.0.borrow_mut().training = false;
     }
 
     /// Starts the GPU, holds it against the CPU and tells the page what became of it.

@@ -158,6 +158,7 @@ pub fn train_with_burn(
             iteration,
             loss: net::values(loss.inner())?[0],
             log_z: net::values(sampler.log_z.val().inner())?[0],
+            is_finite: true,
         };
         let kept = is_kept.then(|| sampler.forward.to_policy()).transpose()?;
         Ok((progress, kept))

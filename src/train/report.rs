@@ -389,6 +389,7 @@ mod tests {
                 iteration,
                 loss: iteration as f32,
                 log_z: 0.1 * iteration as f32,
+                is_finite: true,
             })
             .collect()
     }

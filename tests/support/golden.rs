@@ -114,7 +114,7 @@ impl Net {
 impl Golden {
     pub fn target(&self) -> Mixture {
         let modes = self.env.means.iter().zip(&self.env.variances);
-        Mixture::new(modes.map(|(&mean, &var)| Mode { mean, var }).collect())
+        Mixture::new(modes.map(|(&mean, &var)| Mode::new(mean, var)).collect())
     }
 
     /// The N + 1 states of the trajectory with these actions.

@@ -59,7 +59,7 @@ pub struct ModelEntry {
 /// Everything but the seed that decides a training run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
-    /// The target's modes (mean and variance).
+    /// The target's modes (mean and variance, and weight where it is not one).
     pub modes: Vec<Mode>,
     /// The state S0.
     pub start: f64,
