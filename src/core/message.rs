@@ -127,6 +127,10 @@ pub struct Report {
     pub log_z: f64,
     /// Time in the iterations so far, in milliseconds.
     pub training_ms: f64,
+    /// Where the last iterations were done.
+    pub device: DeviceUsed,
+    /// Why the GPU does not train this run, where there is one.
+    pub why_cpu: Option<String>,
     /// Iterations per second of late; none while it is not known.
     pub per_second: Option<f64>,
     /// What was added to the curves since the report before.

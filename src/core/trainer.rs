@@ -584,11 +584,6 @@ impl Trainer {
         true
     }
 
-    /// What is trained, and how: as it is now, where it was tuned.
-    pub fn recipe(&self) -> &Recipe {
-        &self.recipe
-    }
-
     /// The seed of the trajectories' noise.
     pub fn noise(&self) -> u64 {
         self.noise

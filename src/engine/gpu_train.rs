@@ -21,8 +21,9 @@ use gflownet_tour_core::balance::BackwardMean;
 use gflownet_tour_core::mixture::Mode;
 use gflownet_tour_core::network::Layout;
 use gflownet_tour_core::noise::Noise;
+use gflownet_tour_core::objective::Objective;
 use gflownet_tour_core::policy::{
-    FEATURES, FREQUENCIES, Inputs, LINEAR_GAIN, MAX_STD, MIN_STD, SQUARE_GAIN, WAVE_GAIN,
+    FEATURES, FREQUENCIES, Inputs, LINEAR_GAIN, SQUARE_GAIN, WAVE_GAIN,
 };
 use gflownet_tour_core::trainer::{ADAM_BETA_1, ADAM_EPSILON, Checkpoint, Progress, Trainer};
 use gflownet_tour_core::weights::manifest::Recipe;
@@ -308,7 +309,10 @@ impl GpuTrainer {
                 let text = error.to_string();
                 format!("the GPU did not return a training: {}", cause(&text))
             })?;
-            let read: Vec<Vec<f32>> = read.iter().map(|b| bytemuck::pod_collect_to_vec(b)).collect();
+            let read: Vec<Vec<f32>> = read
+                .iter()
+                .map(|b| bytemuck::pod_collect_to_vec(b))
+                .collect();
             let [state, losses] = read.as_slice() else {
                 return Err(format!("the GPU returned {} buffers of 2", read.len()));
             };
@@ -325,6 +329,7 @@ impl GpuTrainer {
                 iteration,
                 loss: pair[0],
                 log_z: pair[1],
+                is_finite: true,
             });
             let checkpoint = Checkpoint::new((first + iterations) as u32, numbers);
             Ok((checkpoint, progress.collect()))
@@ -357,6 +362,7 @@ impl GpuTrainer {
             BackwardMean::Bridge => 1.0f32,
             _ => 0.0,
         };
+        let stds = recipe.options.std_range;
         let batch = recipe.batch as f32;
         for i in 0..iterations {
             let iteration = trainer.iteration() + i;
@@ -384,8 +390,8 @@ impl GpuTrainer {
                         BufferArg::from_raw_parts(self.records.clone(), records),
                         recipe.start as f32,
                         extra_std as f32,
-                        MIN_STD as f32,
-                        (MAX_STD - MIN_STD) as f32,
+                        stds.min_std as f32,
+                        stds.span() as f32,
                         bridge,
                         2.0 / batch,
                         key_low,
@@ -432,8 +438,13 @@ impl GpuTrainer {
 /// What it cannot do, for a reader.
 pub fn supports(recipe: &Recipe) -> Result<(), String> {
     let shape = Shape::of(recipe);
-    let why = if recipe.options.backward_rollouts != BackwardRollouts::None {
+    let options = &recipe.options;
+    let why = if options.objective != Objective::TrajectoryBalance {
+        options.objective.title().to_owned()
+    } else if options.backward_rollouts != BackwardRollouts::None {
         "trajectories that are drawn backwards".to_owned()
+    } else if options.backward_mean.fixed_std(1).is_some() {
+        "a fixed backward policy".to_owned()
     } else if recipe.hidden > MOST_HIDDEN {
         format!("more than {MOST_HIDDEN} neurons a layer")
     } else if shape.shared_bytes() > SHARED_BYTES {
@@ -504,9 +515,9 @@ fn difference(start: &Checkpoint, got: &Checkpoint, expected: &Checkpoint) -> f3
     })
 }
 
-/// A mode as the kernel reads it: mean, -1 / (2 var), -ln(2π var) / 2.
+/// A mode as the kernel reads it: mean, -1 / (2 var), -ln(2π var) / 2 + ln weight.
 fn log_density_of(mode: &Mode) -> [f32; 3] {
-    let log_peak = -0.5 * (std::f64::consts::TAU * mode.var).ln();
+    let log_peak = -0.5 * (std::f64::consts::TAU * mode.var).ln() + mode.weight.ln();
     [mode.mean as f32, (-0.5 / mode.var) as f32, log_peak as f32]
 }
 
@@ -566,7 +577,19 @@ fn walk_kernel(
     let mut residual = Lanes::new(state[comptime!(2 * shape.len)]);
     for t in 0..steps {
         let record = (t * all_groups + global_group) * columns;
-        let law = evaluate(state, records, &mut scratch, x, t, record, 0usize, 0usize, least_std, std_span, shape);
+        let law = evaluate(
+            state,
+            records,
+            &mut scratch,
+            x,
+            t,
+            record,
+            0usize,
+            0usize,
+            least_std,
+            std_span,
+            shape,
+        );
         let mut z = Lanes::empty();
         #[unroll]
         for lane in 0..LANES {
@@ -592,7 +615,19 @@ fn walk_kernel(
         let to = states[t * groups + group];
         let base = comptime!(shape.len);
         let mirror = comptime!(shape.width * shape.width);
-        let law = evaluate(state, records, &mut scratch, to, t, record, base, mirror, least_std, std_span, shape);
+        let law = evaluate(
+            state,
+            records,
+            &mut scratch,
+            to,
+            t,
+            record,
+            base,
+            mirror,
+            least_std,
+            std_span,
+            shape,
+        );
         let way = (to - Lanes::new(start)) * Lanes::new(bridge / f32::cast_from(t));
         let term = term(to - from - way, &law, std_span);
         residual -= term.log_density;
@@ -788,7 +823,8 @@ fn term(action: Lanes, law: &Law, std_span: f32) -> Term {
     let precision = one / law.std;
     let z = (action - law.mean) * precision;
     let square = z * z;
-    let log_density = Lanes::new(-0.5f32) * square - Lanes::new(0.918_938_5f32) - Lanes::ln(law.std);
+    let log_density =
+        Lanes::new(-0.5f32) * square - Lanes::new(0.918_938_5f32) - Lanes::ln(law.std);
     let std_by_raw = Lanes::new(std_span) * law.share * (one - law.share);
     Term {
         log_density,
@@ -900,5 +936,74 @@ fn adam_kernel(
                 state[mirror as usize] = moved;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cubecl::future::block_on;
+    use gflownet_tour_core::experiment::EXPERIMENTS;
+
+    fn trainer() -> Trainer {
+        let recipe = Recipe {
+            batch: 8,
+            hidden: 16,
+            ..Recipe::of(&EXPERIMENTS[0])
+        };
+        Trainer::new(&recipe, 1)
+    }
+
+    #[test]
+    fn a_state_goes_to_the_gpu_and_comes_back() {
+        let mut trainer = trainer();
+        trainer.step();
+        let checkpoint = trainer.checkpoint();
+        let shape = Shape::of(trainer.recipe());
+        let state = to_state(shape, checkpoint.numbers()).unwrap();
+        assert_eq!(to_numbers(shape, &state), checkpoint.numbers());
+        assert_eq!(to_state(shape, &checkpoint.numbers()[1..]), None);
+    }
+
+    #[test]
+    fn a_wrong_kernel_is_seen() {
+        let mut trainer = trainer();
+        let start = trainer.checkpoint();
+        trainer.step();
+        let expected = trainer.checkpoint();
+        assert_eq!(difference(&start, &expected, &expected), 0.0);
+        // One that does nothing, and ones that forget or spoil one network's part.
+        assert!(difference(&start, &start, &expected) >= 0.9);
+        let part = (start.numbers().len() - 3) / 6;
+        for wrong in [0.0, f32::NAN] {
+            for begin in (3..start.numbers().len()).step_by(part) {
+                let mut numbers = expected.numbers().to_vec();
+                numbers[begin..begin + part].fill(wrong);
+                let got = Checkpoint::new(1, numbers);
+                assert!(
+                    difference(&start, &got, &expected) >= 0.9,
+                    "{wrong} {begin}"
+                );
+            }
+        }
+    }
+
+    /// A device that was lost ends with its reason, before and after the launches.
+    #[test]
+    fn a_lost_device_is_an_error() {
+        let Ok(gpu) = block_on(Gpu::start()) else {
+            return;
+        };
+        let trainer = trainer();
+        let on_gpu = GpuTrainer::new(&gpu, trainer.recipe()).unwrap();
+        let on_its_way = on_gpu.advance(&trainer, 2);
+        gpu.fault.set("it was lost".to_owned()).unwrap();
+        for advance in [on_its_way, on_gpu.advance(&trainer, 2)] {
+            assert_eq!(block_on(advance).unwrap_err(), "it was lost");
+        }
+        assert_eq!(
+            block_on(self_test(&gpu, trainer.recipe())),
+            Err("it was lost".to_owned())
+        );
     }
 }
