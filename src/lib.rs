@@ -11,6 +11,7 @@ pub use gflownet_tour_core::{
     tempered, trace, trainer, weights,
 };
 
+pub mod lab;
 pub mod page;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod train;

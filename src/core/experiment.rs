@@ -250,16 +250,18 @@ impl Experiment {
     /// The part of the x-axis that plots of this experiment show: every mode and the start, with
     /// four standard deviations and a little air around them.
     pub fn plot_range(&self) -> (f64, f64) {
-        let (lo, hi) = self
-            .modes
-            .iter()
-            .fold((self.start, self.start), |(lo, hi), m| {
-                let reach = 4.0 * m.var.sqrt();
-                (lo.min(m.mean - reach), hi.max(m.mean + reach))
-            });
-        let air = 0.08 * (hi - lo);
-        (lo - air, hi + air)
+        plot_range(self.modes, self.start)
     }
+}
+
+/// [`Experiment::plot_range`] for these modes and this start.
+pub fn plot_range(modes: &[Mode], start: f64) -> (f64, f64) {
+    let (lo, hi) = modes.iter().fold((start, start), |(lo, hi), m| {
+        let reach = 4.0 * m.var.sqrt();
+        (lo.min(m.mean - reach), hi.max(m.mean + reach))
+    });
+    let air = 0.08 * (hi - lo);
+    (lo - air, hi + air)
 }
 
 #[cfg(test)]

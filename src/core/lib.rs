@@ -14,6 +14,7 @@ pub mod experiment;
 pub mod exploration;
 pub mod flow;
 pub mod kernels;
+pub mod lab;
 pub mod limits;
 pub mod mixture;
 pub mod network;

@@ -4,7 +4,10 @@
 //! [`encode`] and read by [`decode`]. Both ends are built from one source, so the format needs no
 //! version of its own.
 
+use crate::exploration::Exploration;
+use crate::lab::Settings;
 use crate::trace::Trace;
+use crate::trainer::Checkpoint;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// The standard deviation of the placeholder policy, whose mean is 0, in units of x.
@@ -42,6 +45,153 @@ pub enum ToEngine {
         seed: u64,
         iterations: u32,
     },
+    /// A [`ToRun`] in bytes of its own: the page's WASM file, which has no use for it, then does
+    /// not carry its code.
+    Run(Vec<u8>),
+}
+
+/// The laboratory to a worker that trains for it. A worker has one run at a time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToRun {
+    /// Begin a run, paused, in the place of the one before.
+    Begin(Box<Begin>),
+    /// Go on to the end, which is the recipe's number of iterations.
+    Play,
+    Pause,
+    /// Do one iteration and pause.
+    Step,
+    /// Change what can change in the middle of a run.
+    Tune(Tuning),
+    /// Do no more than this many iterations a second.
+    Limit(Option<f64>),
+    /// Change what the reports show.
+    Look(Look),
+    /// The report with this number has arrived: the next but one may be sent.
+    Heard(u32),
+}
+
+/// How a run begins.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Begin {
+    /// Which run this is: a number that its reports carry.
+    pub run: u32,
+    pub settings: Settings,
+    pub look: Look,
+    /// Where to go on; none for the beginning.
+    pub from: Option<Checkpoint>,
+}
+
+/// What can change in the middle of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tuning {
+    pub learning_rate: f64,
+    pub log_z_learning_rate: f64,
+    pub exploration: Exploration,
+}
+
+/// What the reports of a run show.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Look {
+    /// The x-range of histogram and density.
+    pub range: (f64, f64),
+    /// Cells of the exact density.
+    pub cells: u32,
+    /// Bins of the histogram.
+    pub bins: u32,
+    /// Trajectories that are drawn for it.
+    pub samples: u32,
+    /// How many of these to send whole.
+    pub paths: u32,
+    /// Scale on the policy's standard deviation, for what is shown and not for the training.
+    pub sigma_scale: f64,
+    /// Cells of the flow map; none is made for 0.
+    pub flow_cells: u32,
+}
+
+/// A worker that trains to the laboratory, in bytes of its own like [`ToRun`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromRun {
+    Report(Box<Report>),
+    /// The run could not begin, for the reason given.
+    Refused {
+        run: u32,
+        why: String,
+    },
+}
+
+/// How a run is doing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The run's number.
+    pub run: u32,
+    /// The report's, counted up.
+    pub id: u32,
+    pub phase: Phase,
+    /// Finished iterations.
+    pub iteration: u32,
+    /// log Z after them, in nats.
+    pub log_z: f64,
+    /// Time in the iterations so far, in milliseconds.
+    pub training_ms: f64,
+    /// Where the last iterations were done.
+    pub device: DeviceUsed,
+    /// Why the GPU does not train this run, where there is one.
+    pub why_cpu: Option<String>,
+    /// Iterations per second of late; none while it is not known.
+    pub per_second: Option<f64>,
+    /// What was added to the curves since the report before.
+    pub curve: Vec<LossPoint>,
+    /// The model as it is now, from time to time.
+    pub picture: Option<RunPicture>,
+    /// Its flow, from time to time, where that is looked at.
+    pub flow: Option<FlowMap>,
+    /// From where the run could go on elsewhere, from time to time.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// What a run is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    Paused,
+    Playing,
+    /// All iterations are done.
+    Finished,
+    /// The loss or the weights left all bounds at this iteration, and the run went back to its
+    /// last good weights. It goes on from there when it is told to play.
+    Diverged {
+        at: u32,
+    },
+}
+
+/// A point of a run's curves.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LossPoint {
+    /// The last iteration of those that the point stands for.
+    pub iteration: u32,
+    /// Their mean loss, in nats².
+    pub loss: f32,
+    /// log Z after them, in nats.
+    pub log_z: f32,
+}
+
+/// What a run's model samples, at the sigma scale that was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunPicture {
+    /// The iteration after which this is so.
+    pub iteration: u32,
+    pub sigma_scale: f64,
+    /// The exact terminal density, averaged over each cell.
+    pub density: Vec<f32>,
+    /// The histogram as a density.
+    pub histogram: Vec<f32>,
+    /// Whole trajectories, row-major [paths, steps + 1].
+    pub paths: Vec<f32>,
+    /// Exact total variation to the target, in [0, 1].
+    pub total_variation: f64,
+    /// Exact mass per mode, from left to right.
+    pub mode_mass: Vec<f64>,
+    /// The samples' mass per mode.
+    pub sampled_mode_mass: Vec<f64>,
 }
 
 /// One batch of one demo.
@@ -159,6 +309,8 @@ pub enum FromEngine {
     Trained(Result<TrainingResult, String>),
     /// A batch that could not be run, with the reason.
     Failed { demo: u32, id: u32, why: String },
+    /// A [`FromRun`] in bytes of its own.
+    Run(Vec<u8>),
 }
 
 /// What a training run gave.

@@ -27,6 +27,7 @@ use crate::simd::{self, Aligned, Level, mul_add};
 use crate::weights::manifest::Recipe;
 use pulp::{Simd, WithSimd};
 use rand::RngExt;
+use serde::{Deserialize, Serialize};
 
 pub mod tempered;
 
@@ -91,6 +92,34 @@ pub struct Gradient {
     pub flow: Vec<f32>,
     /// With respect to log Z; 0 where it is not learned.
     pub log_z: f32,
+}
+
+/// How far a run is: from it another trainer of the same recipe and seed goes on with the same
+/// steps, except that an archive of terminal states begins anew.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Finished iterations.
+    pub iteration: u32,
+    /// log Z and its moments, then parameters and moments of every network, as they lie in memory.
+    numbers: Vec<f32>,
+}
+
+impl Checkpoint {
+    /// A checkpoint from its numbers, in the order of [`Checkpoint::numbers`].
+    pub fn new(iteration: u32, numbers: Vec<f32>) -> Checkpoint {
+        Checkpoint { iteration, numbers }
+    }
+
+    /// log Z and its moments, then parameters, first and second moments of every network. Each is
+    /// laid out as a [`Layout`](crate::network::Layout) says.
+    pub fn numbers(&self) -> &[f32] {
+        &self.numbers
+    }
+
+    /// Whether every number of it is finite.
+    pub fn is_finite(&self) -> bool {
+        self.numbers.iter().all(|number| number.is_finite())
+    }
 }
 
 /// Trajectories that are taken through a network together: their activations stay in the second
@@ -513,6 +542,61 @@ impl Trainer {
             flow: self.flow.as_ref().map_or_else(Vec::new, Side::gradient),
             log_z: self.log_z_gradient,
         }
+    }
+
+    /// Goes on with other rates and another noise.
+    pub fn tune(&mut self, learning_rate: f64, log_z_learning_rate: f64, exploration: Exploration) {
+        self.recipe.learning_rate = learning_rate;
+        self.recipe.log_z_learning_rate = log_z_learning_rate;
+        self.recipe.exploration = exploration;
+    }
+
+    /// Where the run is.
+    pub fn checkpoint(&self) -> Checkpoint {
+        let mut numbers = vec![self.log_z];
+        numbers.extend(self.log_z_moments);
+        for side in [&self.forward, &self.backward] {
+            let [first, second] = &side.moments;
+            for buffer in [&side.network.parameters, first, second] {
+                numbers.extend_from_slice(buffer.floats());
+            }
+        }
+        Checkpoint {
+            iteration: self.iteration as u32,
+            numbers,
+        }
+    }
+
+    /// Goes to where a run of the same recipe was. Returns whether it did: a checkpoint of networks
+    /// of other sizes changes nothing.
+    pub fn restore(&mut self, checkpoint: &Checkpoint) -> bool {
+        let Some((&[log_z, first, second], mut rest)) = checkpoint.numbers.split_first_chunk()
+        else {
+            return false;
+        };
+        let sides = [&mut self.forward, &mut self.backward];
+        let lengths = sides.iter().map(|side| 3 * side.network.layout.len());
+        if lengths.sum::<usize>() != rest.len() {
+            return false;
+        }
+        for side in sides {
+            let [first, second] = &mut side.moments;
+            for buffer in [&mut side.network.parameters, first, second] {
+                let (numbers, tail) = rest.split_at(buffer.floats().len());
+                buffer.floats_mut().copy_from_slice(numbers);
+                rest = tail;
+            }
+            side.network.transpose();
+        }
+        self.log_z = log_z;
+        self.log_z_moments = [first, second];
+        self.iteration = checkpoint.iteration as usize;
+        true
+    }
+
+    /// The seed of the trajectories' noise.
+    pub fn noise(&self) -> u64 {
+        self.noise
     }
 
     /// Finished iterations.
@@ -1465,6 +1549,41 @@ mod tests {
     use crate::objective::{self, Terms};
     use crate::options::{Options, Schedule};
     use crate::policy::StdRange;
+
+    /// After a crash the reader's run has to be the same run.
+    #[test]
+    fn a_run_goes_on_from_a_checkpoint_with_the_same_steps() {
+        let recipe = Recipe {
+            batch: 64,
+            ..recipe(20, 3, BackwardLoop::Correct)
+        };
+        let mut whole = Trainer::new(&recipe, 5);
+        for _ in 0..7 {
+            whole.step();
+        }
+        let checkpoint = whole.checkpoint();
+        let mut resumed = Trainer::new(&recipe, 5);
+        assert!(resumed.restore(&checkpoint));
+        assert_eq!(resumed.iteration(), 7);
+        for _ in 0..3 {
+            assert_eq!(resumed.step(), whole.step());
+        }
+        assert_eq!(resumed.forward(), whole.forward());
+        assert_eq!(resumed.backward(), whole.backward());
+
+        let mut wider = Trainer::new(
+            &Recipe {
+                hidden: 40,
+                ..recipe
+            },
+            5,
+        );
+        assert!(!wider.restore(&checkpoint));
+        assert_eq!(
+            wider.checkpoint(),
+            Trainer::new(&wider.recipe, 5).checkpoint()
+        );
+    }
 
     /// Every option.
     const OPTIONS: Options = Options {

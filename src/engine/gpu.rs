@@ -27,8 +27,8 @@ const WORKGROUP: u32 = 64;
 
 /// Trajectories that one thread walks side by side: every weight is read once for all of them,
 /// and the reads are what the kernel waits for.
-const LANES: usize = 4;
-type Lanes = Vector<f32, Const<4>>;
+pub(crate) const LANES: usize = 4;
+pub(crate) type Lanes = Vector<f32, Const<4>>;
 
 /// The largest difference to the CPU's states, in units of x, that the self-test forgives.
 /// Rounding alone stays some fifty times below it; a wrong kernel is wrong by tenths.
@@ -39,10 +39,10 @@ const SELF_TEST_MISCOUNTS: u32 = 4;
 
 /// A GPU that is ready to draw. At most one can be started in a process (or worker).
 pub struct Gpu {
-    client: Client,
+    pub(crate) client: Client,
     adapter: String,
     /// Why the device can no longer be trusted, once it cannot.
-    fault: Arc<OnceLock<String>>,
+    pub(crate) fault: Arc<OnceLock<String>>,
 }
 
 /// A policy's weights in the GPU's memory.
@@ -295,7 +295,7 @@ fn feature_layers(inputs: Inputs) -> usize {
 }
 
 /// The innermost cause in an error of the runtime, which ends with a backtrace.
-fn cause(text: &str) -> &str {
+pub(crate) fn cause(text: &str) -> &str {
     text.lines()
         .map(str::trim)
         .take_while(|line| !line.starts_with("Backtrace"))
@@ -484,7 +484,7 @@ fn read_state(
 }
 
 /// Radians per unit of x of a wave, for the kernel's compiler.
-fn frequency(wave: usize) -> f32 {
+pub(crate) fn frequency(wave: usize) -> f32 {
     FREQUENCIES[wave] as f32
 }
 
@@ -567,14 +567,14 @@ fn evaluate(
 /// An angle as whole half turns and a rest in [-π/2, π/2]; an odd number of half turns changes the
 /// sign of sine and cosine.
 #[derive(CubeType)]
-struct HalfTurn {
-    sign: Lanes,
-    rest: Lanes,
+pub(crate) struct HalfTurn {
+    pub sign: Lanes,
+    pub rest: Lanes,
 }
 
 /// WGSL promises its own sine and cosine to 2^-11 only, and nothing beyond one turn.
 #[cube]
-fn half_turn(angle: Lanes) -> HalfTurn {
+pub(crate) fn half_turn(angle: Lanes) -> HalfTurn {
     let turns = Lanes::floor(
         angle * Lanes::new(comptime!(std::f32::consts::FRAC_1_PI)) + Lanes::new(0.5f32),
     );
@@ -594,7 +594,7 @@ fn half_turn(angle: Lanes) -> HalfTurn {
 /// The sine (`power` 1) or the cosine (`power` 0) of an angle in [-π/2, π/2], by its power series
 /// up to the twelfth power: to 6e-8.
 #[cube]
-fn polynomial(x: Lanes, #[comptime] power: usize) -> Lanes {
+pub(crate) fn polynomial(x: Lanes, #[comptime] power: usize) -> Lanes {
     let square = x * x;
     let mut sum = Lanes::new(1.0f32);
     #[unroll]
@@ -607,7 +607,7 @@ fn polynomial(x: Lanes, #[comptime] power: usize) -> Lanes {
 }
 
 #[cube]
-fn elu(x: Lanes) -> Lanes {
+pub(crate) fn elu(x: Lanes) -> Lanes {
     // No expm1 on a GPU: near zero the difference costs at most one unit of 2^-24.
     let below = Lanes::exp(x) - Lanes::new(1.0f32);
     select_many(x.greater_than(&Lanes::new(0.0f32)), x, below)
@@ -615,7 +615,7 @@ fn elu(x: Lanes) -> Lanes {
 
 /// [`Noise::normal`].
 #[cube]
-fn normal(key_low: u32, key_high: u32, trajectory: u32, step: u32) -> f32 {
+pub(crate) fn normal(key_low: u32, key_high: u32, trajectory: u32, step: u32) -> f32 {
     let key_parity = 0x1BD1_1BDAu32 ^ key_low ^ key_high;
     let mut x0 = trajectory + key_low;
     let mut x1 = step / 2 + key_high;

@@ -7,8 +7,10 @@
 
 pub mod batch;
 pub mod gpu;
+pub mod gpu_train;
 #[cfg(target_arch = "wasm32")]
 mod relaxed;
+pub mod run;
 pub mod schedule;
 #[cfg(target_arch = "wasm32")]
 mod scope;

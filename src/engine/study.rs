@@ -8,15 +8,17 @@ use gflownet_tour_core::divergence;
 use gflownet_tour_core::experiment::Experiment;
 use gflownet_tour_core::flow::{self, Backward, Flow, Retargeted};
 use gflownet_tour_core::message::{Asked, FlowMap, Question, Study, TraceStudy, Walk};
+use gflownet_tour_core::mixture::Mixture;
 use gflownet_tour_core::policy::{Gaussian, Policy};
 use gflownet_tour_core::rollout::Rollout;
 use gflownet_tour_core::trace::{self, Trace};
 use gflownet_tour_core::weights;
+use gflownet_tour_core::weights::manifest::Recipe;
 
 /// A trained model as studies want it: both policies, in double precision.
 #[derive(Clone, Debug)]
 pub struct Subject {
-    experiment: &'static Experiment,
+    recipe: Recipe,
     forward: Policy<f64>,
     backward: Policy<f64>,
     log_z: f64,
@@ -59,13 +61,27 @@ fn narrow(values: impl IntoIterator<Item = f64>) -> Vec<f32> {
 
 impl Subject {
     /// The model of an experiment.
-    pub fn new(experiment: &'static Experiment, model: &weights::Model) -> Self {
+    pub fn new(experiment: &Experiment, model: &weights::Model) -> Self {
+        let policies = (&model.forward, &model.backward);
+        Subject::of(Recipe::of(experiment), policies, model.log_z)
+    }
+
+    /// What a training of `recipe` has made.
+    pub fn of(
+        recipe: Recipe,
+        (forward, backward): (&Policy<f32>, &Policy<f32>),
+        log_z: f32,
+    ) -> Self {
         Subject {
-            experiment,
-            forward: model.forward.cast(),
-            backward: model.backward.cast(),
-            log_z: f64::from(model.log_z),
+            recipe,
+            forward: forward.cast(),
+            backward: backward.cast(),
+            log_z: f64::from(log_z),
         }
+    }
+
+    fn target(&self) -> Mixture {
+        Mixture::new(self.recipe.modes.clone())
     }
 
     /// The answer to a question. Numbers of cells beyond their bounds are brought to them.
@@ -87,24 +103,24 @@ impl Subject {
     fn backward(&self) -> Backward<'_, Policy<f64>> {
         Backward {
             network: &self.backward,
-            mean: self.experiment.options.backward_mean,
-            start: self.experiment.start,
+            mean: self.recipe.options.backward_mean,
+            start: self.recipe.start,
         }
     }
 
     fn terminal(&self) -> TerminalDensity {
-        let Experiment { start, steps, .. } = *self.experiment;
+        let Recipe { start, steps, .. } = self.recipe;
         TerminalDensity::of(&self.forward, start, steps, 1.0)
     }
 
     fn asked(&self, centres: Centres) -> Asked {
-        let Experiment { start, steps, .. } = *self.experiment;
-        let target = self.experiment.target();
+        let Recipe { start, steps, .. } = self.recipe;
+        let target = self.target();
         let terminal = self.terminal();
         let to_target = divergence::total_variation(&terminal, &target);
         let log_z_true = target.log_partition();
         let points = centres.points();
-        let (asked, to_asked, log_z_asked) = match self.experiment.backward_loop {
+        let (asked, to_asked, log_z_asked) = match self.recipe.backward_loop {
             BackwardLoop::CountsForced => {
                 let answer = Retargeted::of(&self.backward(), &target, start, steps);
                 let h = flow::forced_density(&self.backward(), start, steps, &points);
@@ -141,8 +157,8 @@ impl Subject {
     }
 
     fn flow(&self, centres: Centres) -> FlowMap {
-        let Experiment { start, steps, .. } = *self.experiment;
-        let target = self.experiment.target();
+        let Recipe { start, steps, .. } = self.recipe;
+        let target = self.target();
         let (forward, backward) = (&self.forward, self.backward());
         let flow = Flow::of(forward, &backward, self.log_z, &target, start, steps);
         let (first, last, count) = (centres.first, centres.last, centres.count);
@@ -172,7 +188,7 @@ impl Subject {
     }
 
     fn trace(&self, walk: Walk, seed: u64) -> Result<TraceStudy, String> {
-        let Experiment { start, steps, .. } = *self.experiment;
+        let Recipe { start, steps, .. } = self.recipe;
         let states = match walk {
             Walk::Forward => {
                 let rollout = Rollout {
@@ -190,8 +206,8 @@ impl Subject {
             }
             Walk::Backward { from } => return Err(format!("a walk cannot end at x = {from}")),
         };
-        let target = self.experiment.target();
-        let counted = self.experiment.backward_loop;
+        let target = self.target();
+        let counted = self.recipe.backward_loop;
         let trace = Trace::of(
             &self.forward,
             &self.backward(),
@@ -300,7 +316,7 @@ mod tests {
         // The cell around 0.05, at each end.
         let (cell, x) = (30, 0.05);
         let last = log_backward[4 * 60 + cell];
-        let log_reward = subject.experiment.target().log_reward(x);
+        let log_reward = subject.target().log_reward(x);
         assert!((f64::from(last) - log_reward).abs() < 1e-5);
         let law = subject.forward.evaluate(x, 4.0);
         assert!((f64::from(forward_mean[4 * 60 + cell]) - law.mean).abs() < 1e-5);

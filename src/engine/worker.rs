@@ -6,7 +6,9 @@
 
 use crate::batch::{ExactCache, Plan, Tally};
 use crate::gpu::{Gpu, GpuPolicy};
+use crate::gpu_train::{self, GpuTrainer};
 use crate::relaxed::{self, Relaxed};
+use crate::run::{self, Run};
 use crate::schedule::{Next, Pace, Schedule};
 use crate::scope;
 use crate::study::Subject;
@@ -15,8 +17,8 @@ use gflownet_tour_core::divergence;
 use gflownet_tour_core::experiment::{EXPERIMENTS, Experiment, HIDDEN, TEMPERED};
 use gflownet_tour_core::kernels::Draw;
 use gflownet_tour_core::message::{
-    self, BatchResult, DeviceChoice, DeviceUsed, FromEngine, GpuStatus, PLACEHOLDER_STD, Study,
-    StudyRequest, StudyResult, ToEngine, TrainingResult,
+    self, BatchResult, DeviceChoice, DeviceUsed, FromEngine, FromRun, GpuStatus, PLACEHOLDER_STD,
+    Study, StudyRequest, StudyResult, ToEngine, ToRun, TrainingResult,
 };
 use gflownet_tour_core::noise::ThreefryRng;
 use gflownet_tour_core::policy::{Inputs, Policy};
@@ -41,6 +43,7 @@ const GPU_START_LIMIT_MS: f64 = 60_000.0;
 /// A GPU that takes longer than this to return a chunk has failed: a lost device may never answer
 /// at all.
 const GPU_LIMIT_MS: f64 = 20_000.0;
+const SILENT: &str = "the GPU did not answer in time";
 
 /// The most tables that are made to warm up, and the time in milliseconds that a warm one takes.
 const WARM_UPS: usize = 24;
@@ -59,6 +62,19 @@ fn post(message: &FromEngine) {
         Ok(bytes) => scope::post(&bytes),
         Err(error) => scope::warn(&format!("the engine could not write a message: {error}")),
     }
+}
+
+fn tell(words: &FromRun) {
+    match message::encode(words) {
+        Ok(bytes) => post(&FromEngine::Run(bytes)),
+        Err(error) => scope::warn(&format!("the engine could not write a report: {error}")),
+    }
+}
+
+fn unread(error: &dyn std::fmt::Display) {
+    scope::warn(&format!(
+        "the engine ignored a message that it cannot read: {error}"
+    ));
 }
 
 /// A handle on the worker's state. No borrow of it is held across an await.
@@ -83,6 +99,24 @@ struct State {
     cpu_pace: Pace,
     table_pace: Pace,
     gpu_pace: Pace,
+    run: Option<Run>,
+    on_gpu: OnGpu,
+    training: bool,
+}
+
+/// The GPU's part in the laboratory's run.
+enum OnGpu {
+    /// It was not asked yet.
+    Unknown,
+    /// It trains, in so many iterations at once. Of the first chunks, their number and the fewest
+    /// milliseconds of an iteration are kept, until it is known that this is faster than the CPU.
+    Trains {
+        trainer: Rc<GpuTrainer>,
+        pace: Pace,
+        trials: (u32, f64),
+    },
+    /// The CPU trains alone.
+    No,
 }
 
 impl Default for State {
@@ -108,6 +142,9 @@ impl Default for State {
             cpu_pace: Pace::new(8_192),
             table_pace: Pace::new(32_768),
             gpu_pace: Pace::new(4_096),
+            run: None,
+            on_gpu: OnGpu::Unknown,
+            training: false,
         }
     }
 }
@@ -314,9 +351,11 @@ impl Worker {
                     post(&FromEngine::Trained(train(&model, seed, iterations).await));
                 });
             }
-            Err(error) => scope::warn(&format!(
-                "the engine ignored a message that it cannot read: {error}"
-            )),
+            Ok(ToEngine::Run(order)) => match message::decode(&order) {
+                Ok(order) => self.take_order(order),
+                Err(error) => unread(&error),
+            },
+            Err(error) => unread(&error),
         }
     }
 
@@ -327,6 +366,155 @@ impl Worker {
             Some(Err(why)) => without_relaxed(&why),
             None => {}
         }
+    }
+
+    /// Takes an order of the laboratory.
+    fn take_order(&self, order: ToRun) {
+        let mut state = self.0.borrow_mut();
+        match order {
+            ToRun::Begin(begin) => {
+                let id = begin.run;
+                state.on_gpu = OnGpu::Unknown;
+                state.run = match Run::begin(*begin) {
+                    Ok(run) => Some(run),
+                    Err(why) => return tell(&FromRun::Refused { run: id, why }),
+                };
+            }
+            order => {
+                let Some(run) = &mut state.run else { return };
+                run.take(order);
+            }
+        }
+        if !state.training {
+            state.training = true;
+            let worker = self.clone();
+            spawn_local(async move { worker.train().await });
+        }
+    }
+
+    /// Trains until the run has nothing to do. A run that waits for its time looks for orders
+    /// meanwhile, a moment at a time.
+    async fn train(&self) {
+        const LONGEST_MS: f64 = 20.0;
+        loop {
+            let was_on_gpu = self.train_on_gpu().await;
+            let work = match &mut self.0.borrow_mut().run {
+                Some(run) if was_on_gpu => run.report_if_due(&scope::now_ms),
+                Some(run) => run.work(&scope::now_ms),
+                None => break,
+            };
+            let (report, next) = work;
+            if let Some(report) = report {
+                tell(&FromRun::Report(Box::new(report)));
+            }
+            match next {
+                run::Next::Now => scope::let_messages_in().await,
+                run::Next::After(ms) => scope::pause(ms.min(LONGEST_MS)).await,
+                run::Next::Waiting => break,
+            }
+        }
+        self.0.borrow_mut().training = false;
+    }
+
+    /// Trains on the GPU, where it can do what the run needs, agrees with the CPU and is faster.
+    /// Returns whether it did. The CPU begins a run, so that there is a time to compare with, and
+    /// goes on with it whatever becomes of the GPU.
+    async fn train_on_gpu(&self) -> bool {
+        const SMALLEST: u32 = 8;
+        const TRIALS: u32 = 3;
+        let (id, gpu, recipe) = {
+            let state = self.0.borrow();
+            let (Some(gpu), Some(run)) = (&state.gpu, &state.run) else {
+                return false;
+            };
+            let is_new = matches!(state.on_gpu, OnGpu::Unknown);
+            if matches!(state.on_gpu, OnGpu::No) || is_new && run.cpu_ms().is_none() {
+                return false;
+            }
+            let recipe = is_new.then(|| run.trainer().recipe().clone());
+            (run.id(), Rc::clone(gpu), recipe)
+        };
+        if let Some(recipe) = recipe {
+            let tested = scope::within(GPU_LIMIT_MS, gpu_train::self_test(&gpu, &recipe)).await;
+            let trainer = match tested.unwrap_or_else(|| Err(SILENT.to_owned())) {
+                Ok(()) => GpuTrainer::new(&gpu, &recipe),
+                Err(why) => Err(why),
+            };
+            self.settle(id, |_| {
+                Ok(OnGpu::Trains {
+                    trainer: Rc::new(trainer?),
+                    pace: Pace::new(SMALLEST),
+                    trials: (0, f64::INFINITY),
+                })
+            });
+            return false;
+        }
+        let begin = scope::now_ms();
+        let (advance, count) = {
+            let state = self.0.borrow();
+            let (OnGpu::Trains { trainer, pace, .. }, Some(run)) = (&state.on_gpu, &state.run)
+            else {
+                return false;
+            };
+            let count = run.due(pace.chunk(u32::MAX) as usize, begin);
+            if count == 0 {
+                return false;
+            }
+            (trainer.advance(run.trainer(), count), count)
+        };
+        let outcome = scope::within(GPU_LIMIT_MS, advance).await;
+        let ms = scope::now_ms() - begin;
+        self.settle(id, |state| {
+            let (checkpoint, progress) = outcome.unwrap_or_else(|| Err(SILENT.to_owned()))?;
+            let (
+                OnGpu::Trains {
+                    trainer,
+                    mut pace,
+                    trials,
+                },
+                Some(run),
+            ) = (
+                std::mem::replace(&mut state.on_gpu, OnGpu::No),
+                &mut state.run,
+            )
+            else {
+                // A new run has begun meanwhile.
+                return Ok(OnGpu::Unknown);
+            };
+            run.take_iterations((&checkpoint, &progress), ms, begin + ms);
+            pace.learn(count as u32, ms);
+            let each = ms / count as f64;
+            let trials = match count as u32 >= SMALLEST {
+                true => (trials.0 + 1, trials.1.min(each)),
+                false => trials,
+            };
+            match run.cpu_ms() {
+                Some(cpu) if trials.0 == TRIALS && trials.1 > cpu => Err(format!(
+                    "the CPU is faster for this run: {cpu:.2} ms an iteration, the GPU {:.2} ms",
+                    trials.1
+                )),
+                _ => Ok(OnGpu::Trains {
+                    trainer,
+                    pace,
+                    trials,
+                }),
+            }
+        });
+        true
+    }
+
+    /// Decides on the GPU's part in a run, if it still is the same.
+    fn settle(&self, id: u32, decide: impl FnOnce(&mut State) -> Result<OnGpu, String>) {
+        let state = &mut *self.0.borrow_mut();
+        if state.run.as_ref().is_none_or(|run| run.id() != id) {
+            return;
+        }
+        state.on_gpu = decide(state).unwrap_or_else(|why| {
+            if let Some(run) = &mut state.run {
+                run.stay_on_cpu(why);
+            }
+            OnGpu::No
+        });
     }
 
     /// Starts the GPU, holds it against the CPU and tells the page what became of it.

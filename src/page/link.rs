@@ -412,8 +412,8 @@ impl Engine {
                 });
             }
             Ok(FromEngine::Study(result)) => self.settle_study(result),
-            // The page asks for no training yet; benchmarks do.
-            Ok(FromEngine::Trained(_)) => {}
+            // Benchmarks and the laboratory train, in workers of their own.
+            Ok(FromEngine::Trained(_) | FromEngine::Run(_)) => {}
             Ok(FromEngine::Failed { demo, id, why }) => {
                 self.settle(demo as usize, id, |slot| slot.failure.set(Some(why)));
             }
