@@ -1,7 +1,7 @@
 //! What a training run minimises: five objectives of the literature over the same two policies.
 //!
 //! With l_s = log P_F(x_{s+1} | x_s) - log P_B(x_s | x_{s+1}) for s = 0, ..., N-1, where the loss's
-//! [`BackwardLoop`](crate::balance::BackwardLoop) says which backward terms are counted, let
+//! [`BackwardLoop`] says which backward terms are counted, let
 //!
 //! > a_t = log F_t - Σ_{s<t} l_s,
 //!
@@ -14,6 +14,9 @@
 //! The other two need no Z. With r = Σ l_s - log R, log-variance takes the variance of r over the
 //! batch, and reverse KL the mean of r.
 
+use crate::balance::{BackwardLoop, BackwardMean};
+use crate::mixture::Mixture;
+use crate::policy::Policy;
 use serde::{Deserialize, Serialize};
 
 /// What is minimised. Losses are means over the batch.
@@ -122,4 +125,187 @@ pub(crate) struct Pair {
     pub from: usize,
     pub to: usize,
     pub weight: f32,
+}
+
+/// What the losses see of one trajectory, in nats: the plain formulas, which the trainers are tested
+/// against.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Terms {
+    /// log P_F(x_{s+1} | x_s), for s = 0, ..., N-1.
+    pub log_forward: Vec<f64>,
+    /// log P_B(x_s | x_{s+1}), for s = 0, ..., N-1; 0 where the loop does not count it.
+    pub log_backward: Vec<f64>,
+    /// log F(x_t, t), for t = 1, ..., N-1.
+    pub log_flow: Vec<f64>,
+    /// log R(x_N).
+    pub log_reward: f64,
+}
+
+impl Terms {
+    /// The terms of the trajectory `states` (x_0, ..., x_N, N at least 1) under these policies, with
+    /// the mean output of `flow` for log F.
+    pub fn of(
+        [forward, backward, flow]: [&Policy<f64>; 3],
+        mean: BackwardMean,
+        counted: BackwardLoop,
+        target: &Mixture,
+        states: &[f64],
+    ) -> Terms {
+        let steps = states.len() - 1;
+        let action = |s: usize| states[s + 1] - states[s];
+        let log_forward = |s: usize| {
+            let law = forward.evaluate(states[s], s as f64);
+            law.log_density(action(s))
+        };
+        let log_backward = |s: usize| {
+            let (x, t) = (states[s + 1], s + 1);
+            let law = mean.centred(backward.evaluate(x, t as f64), t);
+            let log_density = law.log_density(action(s) - mean.offset(states[0], x, t));
+            match counted.counted_steps(steps).contains(&t) {
+                true => log_density,
+                false => 0.0,
+            }
+        };
+        Terms {
+            log_forward: (0..steps).map(log_forward).collect(),
+            log_backward: (0..steps).map(log_backward).collect(),
+            log_flow: (1..steps)
+                .map(|t| flow.evaluate(states[t], t as f64).mean)
+                .collect(),
+            log_reward: target.log_reward(states[steps]),
+        }
+    }
+
+    /// r = log P_F - log P_B - log R of the whole trajectory.
+    pub fn residual(&self) -> f64 {
+        let sum = |terms: &[f64]| terms.iter().sum::<f64>();
+        sum(&self.log_forward) - sum(&self.log_backward) - self.log_reward
+    }
+
+    /// How far the part of the trajectory from time m to time n is from balance:
+    /// log F_m + Σ log P_F - Σ log P_B - log F_n, with F_0 = Z and F_N = R.
+    pub fn imbalance(&self, log_z: f64, m: usize, n: usize) -> f64 {
+        let steps = self.log_forward.len();
+        let log_flow = |t: usize| match t {
+            0 => log_z,
+            t if t == steps => self.log_reward,
+            t => self.log_flow[t - 1],
+        };
+        let part = |terms: &[f64]| terms[m..n].iter().sum::<f64>();
+        log_flow(m) + part(&self.log_forward) - part(&self.log_backward) - log_flow(n)
+    }
+}
+
+impl Objective {
+    /// The loss of a batch, in nats² or, for reverse KL, nats.
+    pub fn loss(self, log_z: f64, batch: &[Terms]) -> f64 {
+        let mean = |of: &dyn Fn(&Terms) -> f64| {
+            let sum: f64 = batch.iter().map(of).sum();
+            sum / batch.len() as f64
+        };
+        match self {
+            Objective::TrajectoryBalance => mean(&|terms| (log_z + terms.residual()).powi(2)),
+            Objective::LogVariance => {
+                let middle = mean(&Terms::residual);
+                mean(&|terms| (terms.residual() - middle).powi(2))
+            }
+            Objective::DetailedBalance => mean(&|terms| {
+                let steps = terms.log_forward.len();
+                let squares = (0..steps).map(|t| terms.imbalance(log_z, t, t + 1).powi(2));
+                squares.sum::<f64>() / steps as f64
+            }),
+            Objective::SubTrajectoryBalance { lambda } => mean(&|terms| {
+                let steps = terms.log_forward.len();
+                let (mut sum, mut weights) = (0.0, 0.0);
+                for n in 1..=steps {
+                    for m in 0..n {
+                        let weight = lambda.powi((n - m) as i32);
+                        sum += weight * terms.imbalance(log_z, m, n).powi(2);
+                        weights += weight;
+                    }
+                }
+                sum / weights
+            }),
+            Objective::ReverseKl => mean(&Terms::residual),
+        }
+    }
+}
+
+/// What reverse KL multiplies the gradient of each trajectory's log P_F by: its r less the mean r of
+/// the batch's others, which makes the mean over the batch an unbiased gradient with less variance.
+/// A batch of one has nothing to compare with: its weight is 0.
+pub fn score_weights(batch: &[Terms]) -> Vec<f64> {
+    let residuals: Vec<f64> = batch.iter().map(Terms::residual).collect();
+    let count = batch.len() as f64;
+    let mean = residuals.iter().sum::<f64>() / count;
+    let others = (count - 1.0).max(1.0);
+    let weights = residuals.iter().map(|r| (r - mean) * count / others);
+    weights.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_weights_of_the_pairs_add_up_to_one() {
+        for objective in Objective::ALL {
+            for steps in [1, 2, 5, 20] {
+                let pairs = objective.pairs(steps);
+                let sum: f32 = pairs.iter().map(|pair| pair.weight).sum();
+                let expected = f32::from(!objective.compares_trajectories());
+                assert!((sum - expected).abs() < 1e-5, "{objective:?}: {sum}");
+            }
+        }
+    }
+
+    fn batch(steps: usize) -> Vec<Terms> {
+        let number = |i: usize, s: usize| (1.0 + i as f64 * 7.3 + s as f64 * 1.7).sin();
+        let row = |i: usize, len: usize| (0..len).map(move |s| number(i, s)).collect();
+        (0..4)
+            .map(|i| Terms {
+                log_forward: row(3 * i, steps),
+                log_backward: row(3 * i + 1, steps),
+                log_flow: row(3 * i + 2, steps - 1),
+                log_reward: number(i, 50),
+            })
+            .collect()
+    }
+
+    /// Sub-trajectory balance has the other two balances at its ends.
+    #[test]
+    fn lambda_leads_from_detailed_to_trajectory_balance() {
+        let batch = batch(5);
+        let with = |lambda| Objective::SubTrajectoryBalance { lambda }.loss(0.3, &batch);
+        let detailed = Objective::DetailedBalance.loss(0.3, &batch);
+        let trajectory = Objective::TrajectoryBalance.loss(0.3, &batch);
+        assert!((with(1e-9) - detailed).abs() < 1e-7 * detailed);
+        assert!((with(1e9) - trajectory).abs() < 1e-7 * trajectory);
+    }
+
+    /// With one step all balances are one, and the variance is the least over log Z.
+    #[test]
+    fn losses_agree_where_they_must() {
+        let one = batch(1);
+        let trajectory = Objective::TrajectoryBalance.loss(0.3, &one);
+        for objective in Objective::ALL.into_iter().filter(|o| o.learns_flow()) {
+            assert!((objective.loss(0.3, &one) - trajectory).abs() < 1e-12);
+        }
+        let batch = batch(5);
+        let best = -Objective::ReverseKl.loss(0.0, &batch);
+        let variance = Objective::LogVariance.loss(0.0, &batch);
+        let at = |log_z| Objective::TrajectoryBalance.loss(log_z, &batch);
+        assert!((at(best) - variance).abs() < 1e-12);
+        assert!(at(best + 0.1) > variance && at(best - 0.1) > variance);
+    }
+
+    #[test]
+    fn score_weights_compare_with_the_others() {
+        let batch = batch(3);
+        let r: Vec<f64> = batch.iter().map(Terms::residual).collect();
+        let weights = score_weights(&batch);
+        assert!((weights[1] - (r[1] - (r[0] + r[2] + r[3]) / 3.0)).abs() < 1e-12);
+        assert!(weights.iter().sum::<f64>().abs() < 1e-12);
+        assert_eq!(score_weights(&batch[..1]), [0.0]);
+    }
 }

@@ -1,11 +1,17 @@
-//! Training in vector code: one iteration of trajectory balance as one fused step.
+//! Training in vector code: one iteration of any [`Objective`] as one fused step.
 //!
-//! A chunk of trajectories is drawn with its activations kept, both networks are run backwards
-//! over it, and Adam follows when the whole batch is done. All buffers are made once: an iteration
+//! A chunk of trajectories is drawn with its activations kept, the networks are run backwards over
+//! it, and Adam follows when the whole batch is done. All buffers are made once: an iteration
 //! allocates nothing. The first step, which all trajectories take from the same state, costs one
 //! row forward and one backward: the gradient of its law is summed first.
 //!
-//! The oracle of all of this is burn's autodiff, in the crate `gflownet-tour`.
+//! What reaches a network from an objective is one number for each trajectory and step: the loss's
+//! derivative by that step's log P_F or -log P_B, or by log F of a state. For whole trajectories it
+//! is the same number at every step. An objective that compares the trajectories of a batch goes
+//! over it twice: once to draw it and to find what it compares with, once to learn.
+//!
+//! The oracles of all of this are the plain losses in [`crate::objective`] and burn's autodiff, in
+//! the crate `gflownet-tour`.
 
 use crate::archive::{Archive, BackwardRollouts, Priority};
 use crate::balance::BackwardMean;
@@ -13,6 +19,7 @@ use crate::exploration::Exploration;
 use crate::mixture::Mixture;
 use crate::network::{Activations, FEATURE_ROW, Network, ROW_TILE, Stds, tile};
 use crate::noise::{Noise, ThreefryRng};
+use crate::objective::{Objective, Pair};
 use crate::policy::{Inputs, Policy};
 use crate::rollout::{Rollout, Trajectories};
 use crate::sampler::Walk;
@@ -36,6 +43,8 @@ pub mod stream {
     pub const BACKWARD_NOISE: u32 = 4;
     /// The noise of trajectories that estimate log Z.
     pub const SCORE: u32 = 5;
+    /// The flow network's initial weights.
+    pub const FLOW: u32 = 6;
 }
 
 /// The seed of a stream of noise that belongs to the run's `seed`.
@@ -66,13 +75,16 @@ pub struct Progress {
 /// The gradient of a batch's loss.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gradient {
-    /// The loss, in nats².
+    /// The loss, in the unit of [`Progress::loss`].
     pub loss: f32,
     /// With respect to the forward policy's parameters, in storage order.
     pub forward: Vec<f32>,
-    /// With respect to the backward policy's parameters, in storage order.
+    /// With respect to the backward policy's parameters, in storage order: zeros where they do
+    /// not learn.
     pub backward: Vec<f32>,
-    /// With respect to log Z.
+    /// With respect to the flow network's parameters, in storage order; empty where there is none.
+    pub flow: Vec<f32>,
+    /// With respect to log Z; 0 where it is not learned.
     pub log_z: f32,
 }
 
@@ -106,11 +118,15 @@ pub struct Trainer {
     reward: Reward,
     forward: Side,
     backward: Side,
+    /// Its mean output is log F; the other is nobody's.
+    flow: Option<Side>,
     log_z: f32,
     log_z_moments: [f32; 2],
     log_z_gradient: f32,
     iteration: usize,
     replay: Option<Replay>,
+    /// What the loss sums, where flows are learned.
+    pairs: Vec<Pair>,
     scratch: Scratch,
 }
 
@@ -234,7 +250,17 @@ impl Replay {
 struct Scratch {
     states: Vec<[f32; CHUNK]>,
     log_reward: Aligned,
+    /// log Z + r of each trajectory, then the loss's derivative by it.
     residual: Aligned,
+    /// The loss's derivative by -log P_B, where it is another.
+    by_backward: [f32; CHUNK],
+    /// Where flows are learned, l_s of every step, then the loss's derivatives by them.
+    log_ratios: Vec<[f32; CHUNK]>,
+    /// Likewise log F_t and a_t, then the derivatives, for t = 0, ..., N.
+    log_flows: Vec<[f32; CHUNK]>,
+    /// The whole batch between two passes, where its trajectories are compared: a row of states
+    /// for each of x_0, ..., x_N.
+    kept: Vec<Aligned>,
     mean: Aligned,
     raw: Aligned,
     /// The first step's one row: features and activations.
@@ -303,15 +329,16 @@ impl Trainer {
         let (forward, backward) = (policy(stream::FORWARD), policy(stream::BACKWARD));
         let noise = noise_seed(seed, stream::NOISE);
         let backward_noise = Noise::new(noise_seed(seed, stream::BACKWARD_NOISE));
+        let is_off_policy = recipe.options.objective.is_off_policy();
         Trainer {
-            replay: Replay::new(recipe, backward_noise),
+            replay: Replay::new(recipe, backward_noise).filter(|_| is_off_policy),
             ..Trainer::from_policies(recipe, &forward, &backward, 0.0, noise)
         }
     }
 
     /// A run of `recipe` from these policies and log Z, with fresh moments and every trajectory
     /// drawn forwards. The policies are as wide as each other and read the same inputs; `noise` is
-    /// the seed of the trajectories.
+    /// the seed of the trajectories, and of the flow network's weights where there is one.
     pub fn from_policies(
         recipe: &Recipe,
         forward: &Policy<f32>,
@@ -319,23 +346,39 @@ impl Trainer {
         log_z: f32,
         noise: u64,
     ) -> Trainer {
-        let forward = Side::new(forward, recipe.steps);
+        let objective = recipe.options.objective;
+        let steps = recipe.steps;
+        let forward = Side::new(forward, steps);
         let layout = forward.network.layout;
         let width = layout.width;
-        Trainer {
+        let (pairs, flow_rows) = match objective.learns_flow() {
+            true => (objective.pairs(steps), steps + 1),
+            false => (Vec::new(), 0),
+        };
+        let flow = || {
+            let mut rng = ThreefryRng::new(noise, stream::FLOW);
+            Policy::init_with(layout.inputs, layout.hidden, &mut rng)
+        };
+        let mut trainer = Trainer {
             level: Level::best(),
             noise,
             reward: Reward::new(&Mixture::new(recipe.modes.clone())),
-            backward: Side::new(backward, recipe.steps),
+            backward: Side::new(backward, steps),
+            flow: objective.learns_flow().then(|| Side::new(&flow(), steps)),
             log_z,
             log_z_moments: [0.0; 2],
             log_z_gradient: 0.0,
             iteration: 0,
             replay: None,
+            pairs,
             scratch: Scratch {
-                states: vec![[recipe.start as f32; CHUNK]; recipe.steps + 1],
+                states: vec![[recipe.start as f32; CHUNK]; steps + 1],
                 log_reward: Aligned::zeros(CHUNK),
                 residual: Aligned::zeros(CHUNK),
+                by_backward: [0.0; CHUNK],
+                log_ratios: vec![[0.0; CHUNK]; flow_rows],
+                log_flows: vec![[0.0; CHUNK]; flow_rows],
+                kept: Vec::new(),
                 mean: Aligned::zeros(CHUNK),
                 raw: Aligned::zeros(CHUNK),
                 start_features: Aligned::zeros(ROW_TILE * layout.feature_row()),
@@ -349,6 +392,35 @@ impl Trainer {
             },
             recipe: recipe.clone(),
             forward,
+        };
+        trainer.keep(recipe.batch);
+        trainer
+    }
+
+    /// The same run with this network for log F(x, t), its mean output, where the objective learns
+    /// flows. It reads what the policies read.
+    #[must_use]
+    pub fn with_flow(self, flow: &Policy<f32>) -> Trainer {
+        let is_learned = self.recipe.options.objective.learns_flow();
+        Trainer {
+            flow: is_learned.then(|| Side::new(flow, self.recipe.steps)),
+            ..self
+        }
+    }
+
+    /// Makes room for a batch between two passes, where there are two.
+    fn keep(&mut self, count: usize) {
+        let len = match self.recipe.options.objective.compares_trajectories() {
+            true => count.next_multiple_of(CHUNK),
+            false => return,
+        };
+        if self
+            .scratch
+            .kept
+            .first()
+            .is_none_or(|row| row.floats().len() < len)
+        {
+            self.scratch.kept = vec![Aligned::zeros(len); self.recipe.steps + 1];
         }
     }
 
@@ -358,22 +430,28 @@ impl Trainer {
         Trainer { level, ..self }
     }
 
-    /// Draws a batch and moves every parameter by one step of Adam.
+    /// Draws a batch and moves every parameter by one step of Adam, or none when the batch gave no
+    /// finite gradient.
     pub fn step(&mut self) -> Progress {
         let recipe = &self.recipe;
+        let objective = recipe.options.objective;
+        let extra_std = match objective.is_off_policy() {
+            true => recipe
+                .exploration
+                .extra_std(self.iteration, recipe.iterations),
+            false => 0.0,
+        };
         let rollout = Rollout {
             start: recipe.start,
             steps: recipe.steps,
             sigma_scale: 1.0,
-            extra_std: recipe
-                .exploration
-                .extra_std(self.iteration, recipe.iterations),
+            extra_std,
             seed: self.noise,
             first: (self.iteration * recipe.batch) as u32,
         };
         let count = recipe.batch;
         let backward_rows = self.draw_back();
-        let loss = self.level.dispatch(Batch {
+        let Outcome { loss, mean } = self.level.dispatch(Batch {
             trainer: self,
             source: Source::Draw {
                 rollout: &rollout,
@@ -382,12 +460,15 @@ impl Trainer {
             count,
         });
         self.iteration += 1;
-        self.level.dispatch(Adam(self));
+        let is_finite = loss.is_finite() && self.level.dispatch(Adam(self));
+        if is_finite && !objective.learns_log_z() {
+            self.log_z = -mean;
+        }
         Progress {
             iteration: self.iteration,
             loss,
             log_z: self.log_z,
-            is_finite: true,
+            is_finite,
         }
     }
 
@@ -427,7 +508,8 @@ impl Trainer {
     /// Loss and gradient of a given batch; no parameter is changed. The trajectories have the
     /// recipe's horizon.
     pub fn gradient(&mut self, trajectories: &Trajectories<f32>) -> Gradient {
-        let loss = self.level.dispatch(Batch {
+        self.keep(trajectories.count());
+        let Outcome { loss, .. } = self.level.dispatch(Batch {
             count: trajectories.count(),
             source: Source::Given(trajectories),
             trainer: self,
@@ -436,6 +518,7 @@ impl Trainer {
             loss,
             forward: self.forward.gradient(),
             backward: self.backward.gradient(),
+            flow: self.flow.as_ref().map_or_else(Vec::new, Side::gradient),
             log_z: self.log_z_gradient,
         }
     }
@@ -505,7 +588,12 @@ impl Trainer {
         self.backward.network.to_policy()
     }
 
-    /// log Z as it is now, in nats.
+    /// The network whose mean is log F(x, t), t = 1, ..., N-1, as it is now, where there is one.
+    pub fn flow(&self) -> Option<Policy<f32>> {
+        self.flow.as_ref().map(|side| side.network.to_policy())
+    }
+
+    /// log Z as it is now, in nats: what [`Progress::log_z`] says.
     pub fn log_z(&self) -> f32 {
         self.log_z
     }
@@ -555,13 +643,21 @@ impl WithSimd for DrawBack<'_> {
             for t in (2..=recipe.steps).rev() {
                 let (before, after) = states.split_at_mut(t);
                 let x = &after[0].floats()[begin..begin + CHUNK];
-                let (network, room) = backward.room::<S>(t - 1, CHUNK);
                 let (mean, raw) = (&mut scratch.mean, &mut scratch.raw);
-                let state = (x, t as f32);
-                network.forward(simd, state, room, mean.floats_mut(), raw.floats_mut());
-                let stds = backward.network.stds();
-                for raw in raw.vectors_mut::<S>() {
-                    *raw = stds.of(simd, *raw);
+                match recipe.options.backward_mean.fixed_std(t) {
+                    Some(std) => {
+                        mean.floats_mut().fill(0.0);
+                        raw.floats_mut().fill(std as f32);
+                    }
+                    None => {
+                        let (network, room) = backward.room::<S>(t - 1, CHUNK);
+                        let state = (x, t as f32);
+                        network.forward(simd, state, room, mean.floats_mut(), raw.floats_mut());
+                        let stds = backward.network.stds();
+                        for raw in raw.vectors_mut::<S>() {
+                            *raw = stds.of(simd, *raw);
+                        }
+                    }
                 }
                 let laws = mean.floats().iter().zip(raw.floats());
                 let to = &mut before[t - 1].floats_mut()[begin..begin + CHUNK];
@@ -576,7 +672,34 @@ impl WithSimd for DrawBack<'_> {
     }
 }
 
-/// Loss and gradients of one batch. Returns the loss.
+/// What a batch came to.
+struct Outcome {
+    /// The loss, in the unit of [`Progress::loss`].
+    loss: f32,
+    /// The mean of r, where the trajectories are compared, in nats.
+    mean: f32,
+}
+
+/// One of the times that a batch is gone over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    /// Draws the trajectories and keeps them for the next pass, which needs the mean of their r.
+    Compare,
+    /// Learns from what the pass before has kept.
+    LearnKept,
+    /// Draws and learns.
+    Learn,
+}
+
+/// The network that a part of the work belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    Forward,
+    Backward,
+    Flow,
+}
+
+/// Loss and gradients of one batch.
 struct Batch<'a> {
     trainer: &'a mut Trainer,
     source: Source<'a>,
@@ -584,10 +707,10 @@ struct Batch<'a> {
 }
 
 impl WithSimd for Batch<'_> {
-    type Output = f32;
+    type Output = Outcome;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> f32 {
+    fn with_simd<S: Simd>(self, simd: S) -> Outcome {
         let Batch {
             trainer,
             source,
@@ -598,15 +721,21 @@ impl WithSimd for Batch<'_> {
             reward,
             forward,
             backward,
+            flow,
             log_z,
             log_z_gradient,
             replay,
+            pairs,
             scratch,
             ..
         } = trainer;
         let steps = recipe.steps;
+        let objective = recipe.options.objective;
+        let has_flows = flow.is_some();
         let counted = recipe.backward_loop.counted_steps(steps);
-        for side in [&mut *forward, &mut *backward] {
+        let between = 1..if has_flows { steps } else { 1 };
+        let sides = [Some(&mut *forward), Some(&mut *backward), flow.as_mut()];
+        for side in sides.into_iter().flatten() {
             side.gradient.floats_mut().fill(0.0);
         }
         let start = match source {
@@ -626,8 +755,8 @@ impl WithSimd for Batch<'_> {
         };
 
         let starts = simd.splat_f32s(start);
-        let stds = forward.network.stds();
         let backward_mean = recipe.options.backward_mean;
+        let (forward_stds, backward_stds) = (forward.network.stds(), backward.network.stds());
 
         // The law of the first step.
         let [mut start_mean, mut start_raw] = [[0.0f32; ROW_TILE]; 2];
@@ -645,14 +774,27 @@ impl WithSimd for Batch<'_> {
         let mut start_by_mean = [0.0f32; ROW_TILE];
         let mut start_by_raw = [0.0f32; ROW_TILE];
 
+        let (passes, base): (&[Pass], f32) = match objective.compares_trajectories() {
+            true => (&[Pass::Compare, Pass::LearnKept], 0.0),
+            false => (&[Pass::Learn], *log_z),
+        };
+        let mut sum = 0.0f64;
         let mut loss = 0.0f64;
         let mut by_log_z = 0.0f64;
-        for chunk in (0..count).step_by(CHUNK) {
+        for (pass, chunk) in passes
+            .iter()
+            .flat_map(|&pass| (0..count).step_by(CHUNK).map(move |chunk| (pass, chunk)))
+        {
             let len = CHUNK.min(count - chunk);
             let rows = len.next_multiple_of(S::F32_LANES.max(ROW_TILE)).min(CHUNK);
             let vectors = rows / S::F32_LANES;
+            let is_new = pass != Pass::LearnKept;
             scratch.states[0] = [start; CHUNK];
-            if let Source::Given(trajectories) = source {
+            if !is_new {
+                for (states, kept) in scratch.states.iter_mut().zip(&scratch.kept) {
+                    states.copy_from_slice(&kept.floats()[chunk..chunk + CHUNK]);
+                }
+            } else if let Source::Given(trajectories) = source {
                 for (t, states) in scratch.states.iter_mut().enumerate() {
                     for (i, state) in states.iter_mut().enumerate().take(len) {
                         *state = trajectories.states[(chunk + i) * (steps + 1) + t];
@@ -660,7 +802,7 @@ impl WithSimd for Batch<'_> {
                 }
             }
             for v in scratch.residual.vectors_mut::<S>() {
-                *v = simd.splat_f32s(*log_z);
+                *v = simd.splat_f32s(base);
             }
 
             for t in 0..steps {
@@ -684,14 +826,15 @@ impl WithSimd for Batch<'_> {
                 let (by_raw, _) = S::as_mut_simd_f32s(&mut forward.by_raw[t]);
                 let mean = scratch.mean.vectors::<S>();
                 let raw = scratch.raw.vectors::<S>();
-                if let Some(walk) = &mut walk {
+                if is_new && let Some(walk) = &mut walk {
                     let z = walk.normals(simd, chunk as u32, t as u32, t + 1 == steps);
                     for v in 0..vectors {
-                        let std = simd.add_f32s(stds.of(simd, raw[v]), simd.splat_f32s(extra));
+                        let std =
+                            simd.add_f32s(forward_stds.of(simd, raw[v]), simd.splat_f32s(extra));
                         to[v] = mul_add(simd, std, z[v], simd.add_f32s(from[v], mean[v]));
                     }
                 }
-                if let Some(replay) = replay {
+                if is_new && let Some(replay) = replay {
                     let first = forward_rows.saturating_sub(chunk).min(len);
                     let stored = (chunk + first).saturating_sub(forward_rows);
                     let stored = &replay.states[t + 1].floats()[stored..];
@@ -703,8 +846,12 @@ impl WithSimd for Batch<'_> {
                 let residual = scratch.residual.vectors_mut::<S>();
                 for v in 0..vectors {
                     let action = simd.sub_f32s(to[v], from[v]);
-                    let term = Term::of(simd, stds, action, mean[v], raw[v]);
+                    let term = Term::of(simd, forward_stds, action, mean[v], raw[v]);
                     residual[v] = simd.add_f32s(residual[v], term.log_density);
+                    if has_flows {
+                        let (log_ratio, _) = S::as_mut_simd_f32s(&mut scratch.log_ratios[t]);
+                        log_ratio[v] = term.log_density;
+                    }
                     by_mean[v] = term.by_mean;
                     by_raw[v] = term.by_raw;
                 }
@@ -717,7 +864,8 @@ impl WithSimd for Batch<'_> {
                 log_reward[v] = reward.log(simd, terminal[v]);
                 residual[v] = simd.sub_f32s(residual[v], log_reward[v]);
             }
-            if matches!(source, Source::Draw { .. })
+            if is_new
+                && matches!(source, Source::Draw { .. })
                 && let Some(replay) = replay
                 && let BackwardRollouts::Archive { .. } = recipe.options.backward_rollouts
             {
@@ -728,19 +876,33 @@ impl WithSimd for Batch<'_> {
                 }
             }
 
-            for t in counted.clone() {
-                let (network, room) = backward.room::<S>(t - 1, rows);
-                network.forward(
-                    simd,
-                    (&scratch.states[t][..rows], t as f32),
-                    room,
-                    &mut scratch.mean.floats_mut()[..rows],
-                    &mut scratch.raw.floats_mut()[..rows],
-                );
+            let backward_work = counted.clone().map(|t| (Of::Backward, t));
+            for (of, t) in backward_work.chain(between.clone().map(|t| (Of::Flow, t))) {
+                let fixed_std = backward_mean.fixed_std(t).filter(|_| of == Of::Backward);
+                let side = match (of, &mut *flow) {
+                    (Of::Flow, Some(flow)) => flow,
+                    _ => &mut *backward,
+                };
+                if fixed_std.is_none() {
+                    let (network, room) = side.room::<S>(t - 1, rows);
+                    network.forward(
+                        simd,
+                        (&scratch.states[t][..rows], t as f32),
+                        room,
+                        &mut scratch.mean.floats_mut()[..rows],
+                        &mut scratch.raw.floats_mut()[..rows],
+                    );
+                }
+                if of == Of::Flow {
+                    scratch.log_flows[t].copy_from_slice(&scratch.mean.floats()[..CHUNK]);
+                    side.by_mean[t - 1].fill(1.0);
+                    side.by_raw[t - 1].fill(0.0);
+                    continue;
+                }
                 let (from, _) = S::as_simd_f32s(&scratch.states[t - 1]);
                 let (to, _) = S::as_simd_f32s(&scratch.states[t]);
-                let (by_mean, _) = S::as_mut_simd_f32s(&mut backward.by_mean[t - 1]);
-                let (by_raw, _) = S::as_mut_simd_f32s(&mut backward.by_raw[t - 1]);
+                let (by_mean, _) = S::as_mut_simd_f32s(&mut side.by_mean[t - 1]);
+                let (by_raw, _) = S::as_mut_simd_f32s(&mut side.by_raw[t - 1]);
                 let mean = scratch.mean.vectors::<S>();
                 let raw = scratch.raw.vectors::<S>();
                 let residual = scratch.residual.vectors_mut::<S>();
@@ -755,48 +917,107 @@ impl WithSimd for Batch<'_> {
                             simd.sub_f32s(action, simd.mul_f32s(bridge, way))
                         }
                     };
-                    let term = Term::of(simd, stds, action, mean[v], raw[v]);
-                    residual[v] = simd.sub_f32s(residual[v], term.log_density);
-                    by_mean[v] = simd.neg_f32s(term.by_mean);
-                    by_raw[v] = simd.neg_f32s(term.by_raw);
+                    let log_density = match fixed_std {
+                        Some(std) => fixed_log_density(simd, action, std as f32),
+                        None => {
+                            let term = Term::of(simd, backward_stds, action, mean[v], raw[v]);
+                            by_mean[v] = simd.neg_f32s(term.by_mean);
+                            by_raw[v] = simd.neg_f32s(term.by_raw);
+                            term.log_density
+                        }
+                    };
+                    residual[v] = simd.sub_f32s(residual[v], log_density);
+                    if has_flows {
+                        let (log_ratio, _) = S::as_mut_simd_f32s(&mut scratch.log_ratios[t - 1]);
+                        log_ratio[v] = simd.sub_f32s(log_ratio[v], log_density);
+                    }
                 }
             }
 
-            // From here on the residual's place holds the loss's derivative by it.
+            if pass == Pass::Compare {
+                for (states, kept) in scratch.states.iter().zip(&mut scratch.kept) {
+                    kept.floats_mut()[chunk..chunk + CHUNK].copy_from_slice(states);
+                }
+                let residuals = &scratch.residual.floats()[..len];
+                sum += residuals.iter().map(|&r| f64::from(r)).sum::<f64>();
+                continue;
+            }
+
+            // From here on the residual's place holds the loss's derivative by it, and so do those
+            // of the steps and flows.
+            let mean = (sum / count as f64) as f32;
             let by_residual = scratch.residual.floats_mut();
             by_residual[len..].fill(0.0);
-            for r in &mut by_residual[..len] {
-                loss += f64::from(*r * *r);
-                *r *= 2.0 / count as f32;
-                by_log_z += f64::from(*r);
+            match objective {
+                Objective::TrajectoryBalance | Objective::LogVariance => {
+                    for r in &mut by_residual[..len] {
+                        *r -= mean;
+                        loss += f64::from(*r * *r);
+                        *r *= 2.0 / count as f32;
+                        by_log_z += f64::from(*r);
+                    }
+                }
+                Objective::ReverseKl => {
+                    scratch.by_backward.fill(0.0);
+                    scratch.by_backward[..len].fill(1.0 / count as f32);
+                    for r in &mut by_residual[..len] {
+                        loss += f64::from(*r);
+                        // Less the mean of the others.
+                        *r = (*r - mean) / (count as f32 - 1.0).max(1.0);
+                    }
+                }
+                Objective::DetailedBalance | Objective::SubTrajectoryBalance { .. } => {
+                    scratch.log_flows[0].fill(*log_z);
+                    scratch.log_flows[steps].copy_from_slice(&scratch.log_reward.floats()[..CHUNK]);
+                    let work = (scratch.log_ratios.as_mut(), scratch.log_flows.as_mut());
+                    balance(simd, pairs, work, scratch.residual.vectors_mut::<S>());
+                    for &squares in &scratch.residual.floats()[..len] {
+                        loss += f64::from(squares);
+                    }
+                    let all = scratch.log_ratios.iter_mut().chain(&mut scratch.log_flows);
+                    for by in all {
+                        by[len..].fill(0.0);
+                        for by in &mut by[..len] {
+                            *by *= 2.0 / count as f32;
+                        }
+                    }
+                    let by_first = scratch.log_flows[0].iter();
+                    by_log_z += by_first.map(|&by| f64::from(by)).sum::<f64>();
+                }
             }
-            let by_residual = &by_residual[..rows];
-            scale(&mut forward.by_mean[0], by_residual);
-            scale(&mut forward.by_raw[0], by_residual);
+            let by_first = match has_flows {
+                true => &scratch.log_ratios[0][..rows],
+                false => &scratch.residual.floats()[..rows],
+            };
+            scale(&mut forward.by_mean[0], by_first);
+            scale(&mut forward.by_raw[0], by_first);
             start_by_mean[0] += forward.by_mean[0][..rows].iter().sum::<f32>();
             start_by_raw[0] += forward.by_raw[0][..rows].iter().sum::<f32>();
-            for t in 1..steps {
+            let forward_work = (1..steps).map(|t| (Of::Forward, t));
+            let backward_work = counted.clone().map(|t| (Of::Backward, t));
+            let flow_work = between.clone().map(|t| (Of::Flow, t));
+            for (of, t) in forward_work.chain(backward_work).chain(flow_work) {
+                let by_residual = scratch.residual.floats();
+                let (side, slot, by) = match (of, &mut *flow) {
+                    (Of::Forward, None) => (&mut *forward, t, by_residual),
+                    (Of::Forward, Some(_)) => (&mut *forward, t, &scratch.log_ratios[t][..]),
+                    (Of::Flow, Some(flow)) => (flow, t - 1, &scratch.log_flows[t][..]),
+                    (_, Some(_)) => (&mut *backward, t - 1, &scratch.log_ratios[t - 1][..]),
+                    (_, None) if objective == Objective::ReverseKl => {
+                        (&mut *backward, t - 1, &scratch.by_backward[..])
+                    }
+                    (_, None) => (&mut *backward, t - 1, by_residual),
+                };
+                if of == Of::Backward && backward_mean.fixed_std(t).is_some() {
+                    continue;
+                }
                 backpropagate(
                     simd,
-                    forward,
-                    t,
-                    t,
-                    &scratch.states[t],
-                    by_residual,
-                    (
-                        scratch.delta.vectors_mut::<S>(),
-                        scratch.first_delta.vectors_mut::<S>(),
-                    ),
-                );
-            }
-            for t in counted.clone() {
-                backpropagate(
-                    simd,
-                    backward,
-                    t - 1,
+                    side,
+                    slot,
                     t,
                     &scratch.states[t],
-                    by_residual,
+                    &by[..rows],
                     (
                         scratch.delta.vectors_mut::<S>(),
                         scratch.first_delta.vectors_mut::<S>(),
@@ -820,10 +1041,85 @@ impl WithSimd for Batch<'_> {
                 scratch.first_delta.vectors_mut::<S>(),
             ),
         );
-        *log_z_gradient = by_log_z as f32;
-        (loss / count as f64) as f32
+        *log_z_gradient = match objective.learns_log_z() {
+            true => by_log_z as f32,
+            false => 0.0,
+        };
+        Outcome {
+            loss: (loss / count as f64) as f32,
+            mean: (sum / count as f64) as f32,
+        }
     }
 }
+
+/// From the l_s and the log F_t of a chunk, the weighted squares of each trajectory and half of their
+/// derivatives, in the places of the l_s and the log F_t.
+#[inline(always)]
+fn balance<S: Simd>(
+    simd: S,
+    pairs: &[Pair],
+    (log_ratios, log_flows): (&mut [[f32; CHUNK]], &mut [[f32; CHUNK]]),
+    squares: &mut [S::f32s],
+) {
+    let steps = log_flows.len() - 1;
+    let zero = simd.splat_f32s(0.0);
+    for (v, squares) in squares.iter_mut().enumerate() {
+        let mut passed = zero;
+        for t in 0..steps {
+            passed = simd.add_f32s(passed, at::<S>(&log_ratios[t], v));
+            let a = simd.sub_f32s(at::<S>(&log_flows[t + 1], v), passed);
+            put::<S>(&mut log_flows[t + 1], v, a);
+        }
+        // Sums over pairs go where the l were; the place behind them is a_N's.
+        for by in &mut *log_ratios {
+            put::<S>(by, v, zero);
+        }
+        *squares = zero;
+        for pair in pairs {
+            let weight = simd.splat_f32s(pair.weight);
+            let [from, to] = [pair.from, pair.to].map(|t| at::<S>(&log_flows[t], v));
+            let difference = simd.sub_f32s(from, to);
+            let by = simd.mul_f32s(weight, difference);
+            *squares = mul_add(simd, by, difference, *squares);
+            let sum = simd.add_f32s(at::<S>(&log_ratios[pair.from], v), by);
+            put::<S>(&mut log_ratios[pair.from], v, sum);
+            let sum = simd.sub_f32s(at::<S>(&log_ratios[pair.to], v), by);
+            put::<S>(&mut log_ratios[pair.to], v, sum);
+        }
+        // l_s is in a_t for every t > s, with a minus, and all derivatives by the a add up to zero.
+        let mut before = zero;
+        for t in 0..=steps {
+            let by = at::<S>(&log_ratios[t], v);
+            put::<S>(&mut log_flows[t], v, by);
+            before = simd.add_f32s(before, by);
+            put::<S>(&mut log_ratios[t], v, before);
+        }
+    }
+}
+
+#[inline(always)]
+fn at<S: Simd>(row: &[f32; CHUNK], v: usize) -> S::f32s {
+    S::as_simd_f32s(row).0[v]
+}
+
+#[inline(always)]
+fn put<S: Simd>(row: &mut [f32; CHUNK], v: usize, value: S::f32s) {
+    S::as_mut_simd_f32s(row).0[v] = value;
+}
+
+/// The log-density at `distance` from the mean of a normal law whose standard deviation is `std`.
+#[inline(always)]
+fn fixed_log_density<S: Simd>(simd: S, distance: S::f32s, std: f32) -> S::f32s {
+    let z = simd.mul_f32s(distance, simd.splat_f32s(1.0 / std));
+    mul_add(
+        simd,
+        simd.mul_f32s(z, z),
+        simd.splat_f32s(-0.5),
+        simd.splat_f32s(-HALF_LN_TAU - std.ln()),
+    )
+}
+
+const HALF_LN_TAU: f32 = 0.918_938_5;
 
 /// A step's term of the residual and its derivatives.
 struct Term<V> {
@@ -838,7 +1134,6 @@ impl<V> Term<V> {
     where
         V: Copy,
     {
-        const HALF_LN_TAU: f32 = 0.918_938_5;
         let one = simd.splat_f32s(1.0);
         let share = simd::sigmoid(simd, raw);
         let range = simd.splat_f32s(stds.span);
@@ -1135,16 +1430,30 @@ fn weights_panel<S: Simd, const V: usize>(
     }
 }
 
-/// One step of Adam (Kingma and Ba 2015) on all parameters.
+/// One step of Adam (Kingma and Ba 2015) on all parameters that learn; none moves when the gradient
+/// is not finite. Returns whether it was, and the parameters still are.
 struct Adam<'a>(&'a mut Trainer);
 
 impl WithSimd for Adam<'_> {
-    type Output = ();
+    type Output = bool;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) -> bool {
         let trainer = self.0;
         let recipe = &trainer.recipe;
+        let backward_learns = recipe.options.backward_mean.fixed_std(1).is_none();
+        let backward = Some(&mut trainer.backward).filter(|_| backward_learns);
+        let sides = [Some(&mut trainer.forward), backward, trainer.flow.as_mut()];
+        // A number less itself is 0, and what is no finite number less itself is none at all.
+        let mut nothing = simd.splat_f32s(trainer.log_z_gradient - trainer.log_z_gradient);
+        for side in sides.iter().flatten() {
+            for &g in side.gradient.vectors::<S>() {
+                nothing = simd.add_f32s(nothing, simd.sub_f32s(g, g));
+            }
+        }
+        if simd.reduce_sum_f32s(nothing).is_nan() {
+            return false;
+        }
         let beta_2 = recipe.adam_beta_2;
         let iteration = trainer.iteration as i32;
         let corrections = [ADAM_BETA_1, beta_2].map(|beta| 1.0 - beta.powi(iteration));
@@ -1161,7 +1470,7 @@ impl WithSimd for Adam<'_> {
         ]
         .map(|value| value as f32);
         let [keep_1, take_1, keep_2, take_2, rate, correct_2, epsilon] = splat;
-        for side in [&mut trainer.forward, &mut trainer.backward] {
+        for side in sides.into_iter().flatten() {
             let [first, second] = &mut side.moments;
             for (((p, &g), m), s) in side
                 .network
@@ -1187,24 +1496,30 @@ impl WithSimd for Adam<'_> {
                 let root = simd.sqrt_f32s(simd.mul_f32s(*s, simd.splat_f32s(correct_2)));
                 let step = simd.div_f32s(*m, simd.add_f32s(root, simd.splat_f32s(epsilon)));
                 *p = mul_add(simd, step, simd.splat_f32s(rate), *p);
+                nothing = simd.add_f32s(nothing, simd.sub_f32s(*p, *p));
             }
             side.network.transpose();
         }
-        let g = trainer.log_z_gradient;
-        let [m, s] = &mut trainer.log_z_moments;
-        *m = keep_1 * *m + take_1 * g;
-        *s = keep_2 * *s + take_2 * g * g;
-        let rate = (recipe.log_z_learning_rate * factor / corrections[0]) as f32;
-        trainer.log_z -= rate * *m / ((*s * correct_2).sqrt() + epsilon);
+        if recipe.options.objective.learns_log_z() {
+            let g = trainer.log_z_gradient;
+            let [m, s] = &mut trainer.log_z_moments;
+            *m = keep_1 * *m + take_1 * g;
+            *s = keep_2 * *s + take_2 * g * g;
+            let rate = (recipe.log_z_learning_rate * factor / corrections[0]) as f32;
+            trainer.log_z -= rate * *m / ((*s * correct_2).sqrt() + epsilon);
+        }
+        trainer.log_z.is_finite() && !simd.reduce_sum_f32s(nothing).is_nan()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::{self, BackwardLoop};
+    use crate::balance::BackwardLoop;
     use crate::experiment::EXPERIMENTS;
+    use crate::objective::{self, Terms};
     use crate::options::{Options, Schedule};
+    use crate::policy::StdRange;
 
     /// After a crash the reader's run has to be the same run.
     #[test]
@@ -1266,36 +1581,161 @@ mod tests {
         }
     }
 
-    /// The loss by the plain formula, in f64, as a function of all parameters.
-    fn plain_loss(
-        recipe: &Recipe,
-        forward: &Policy<f64>,
-        backward: &Policy<f64>,
+    /// A model in f64: forward and backward policy, flow network and log Z.
+    #[derive(Clone)]
+    struct Plain<'a> {
+        recipe: &'a Recipe,
+        policies: [Policy<f64>; 3],
         log_z: f64,
-        trajectories: &Trajectories<f32>,
-    ) -> f64 {
-        let target = Mixture::new(recipe.modes.clone());
-        let residuals: Vec<f64> = trajectories
-            .iter()
-            .map(|states| {
-                let states: Vec<f64> = states.iter().map(|&x| f64::from(x)).collect();
-                balance::residual(
-                    log_z,
-                    balance::log_forward(forward, &states),
-                    target.log_reward(states[states.len() - 1]),
-                    balance::log_backward_from(
-                        recipe.options.backward_mean,
-                        backward,
-                        &states,
-                        recipe.backward_loop,
-                    ),
-                )
-            })
-            .collect();
-        balance::loss(&residuals)
     }
 
-    /// Every parameter's derivative, against a central difference of the plain f64 loss.
+    impl Plain<'_> {
+        fn terms(&self, trajectories: &Trajectories<f32>) -> Vec<Terms> {
+            let target = Mixture::new(self.recipe.modes.clone());
+            let rows = trajectories.iter().map(|states| {
+                let states: Vec<f64> = states.iter().map(|&x| f64::from(x)).collect();
+                Terms::of(
+                    self.policies.each_ref(),
+                    self.recipe.options.backward_mean,
+                    self.recipe.backward_loop,
+                    &target,
+                    &states,
+                )
+            });
+            rows.collect()
+        }
+
+        /// What the gradient is the derivative of, as a function of all parameters. For reverse KL
+        /// that is no loss: `weights` are its scores' weights where the derivative is taken.
+        fn differentiated(&self, trajectories: &Trajectories<f32>, weights: &[f64]) -> f64 {
+            let terms = self.terms(trajectories);
+            let objective = self.recipe.options.objective;
+            if objective != Objective::ReverseKl {
+                return objective.loss(self.log_z, &terms);
+            }
+            let rows = terms.iter().zip(weights).map(|(terms, weight)| {
+                weight * terms.log_forward.iter().sum::<f64>()
+                    - terms.log_backward.iter().sum::<f64>()
+            });
+            rows.sum::<f64>() / terms.len() as f64
+        }
+
+        /// This model some way along a direction in the space of one policy's parameters.
+        fn moved(&self, which: usize, direction: &[f64], by: f64) -> Self {
+            let mut moved = self.clone();
+            let policy = &self.policies[which];
+            let parameters = policy.parameters().iter().zip(direction);
+            let parameters = parameters.map(|(p, d)| p + by * d).collect();
+            let (inputs, hidden) = (policy.inputs(), policy.hidden());
+            moved.policies[which] = Policy::with_inputs(inputs, hidden, parameters)
+                .unwrap()
+                .with_std_range(policy.std_range());
+            moved
+        }
+    }
+
+    /// Derivatives of everything, against central differences of the plain f64 loss: by every
+    /// parameter where networks are narrow, else along a few directions.
+    fn check_gradient(recipe: &Recipe, count: usize) {
+        let Options {
+            inputs,
+            objective,
+            std_range,
+            ..
+        } = recipe.options;
+        let policy = |seed| {
+            let rng = &mut ThreefryRng::new(seed, 0);
+            let policy = Policy::<f32>::init_with(inputs, recipe.hidden, rng);
+            policy.with_std_range(std_range).cast::<f64>()
+        };
+        let plain = Plain {
+            recipe,
+            policies: [policy(1), policy(2), policy(4)],
+            log_z: 0.5,
+        };
+        let rollout = Rollout {
+            start: recipe.start,
+            steps: recipe.steps,
+            sigma_scale: 1.0,
+            extra_std: 1.0,
+            seed: 3,
+            first: 0,
+        };
+        let trajectories = rollout.draw(&plain.policies[0].cast::<f32>(), count);
+        let weights = objective::score_weights(&plain.terms(&trajectories));
+        let of = |model: &Plain| model.differentiated(&trajectories, &weights);
+        let h = 1e-5;
+        let slope = |f: &dyn Fn(f64) -> f64| (f(h) - f(-h)) / (2.0 * h);
+        let len = plain.policies[0].parameters().len();
+        let directions: Vec<Vec<f64>> = match recipe.hidden {
+            0..=17 => (0..len)
+                .map(|i| (0..len).map(|j| f64::from(i == j)).collect())
+                .collect(),
+            _ => (0..8)
+                .map(|i| {
+                    let noise = Noise::new(i);
+                    (0..len as u32)
+                        .map(|j| f64::from(noise.normal(j, 0)))
+                        .collect()
+                })
+                .collect(),
+        };
+        let slopes = |which: usize| -> Vec<f64> {
+            let along = |d: &Vec<f64>| slope(&|h| of(&plain.moved(which, d, h)));
+            directions.iter().map(along).collect()
+        };
+        let mut expected = [slopes(0), slopes(1), Vec::new()];
+        if objective.learns_flow() {
+            expected[2] = slopes(2);
+        }
+        let by_log_z = slope(&|h| {
+            of(&Plain {
+                log_z: 0.5 + h,
+                ..plain.clone()
+            })
+        });
+        let loss = objective.loss(0.5, &plain.terms(&trajectories));
+        for level in Level::all() {
+            let [forward, backward, flow] = plain.policies.each_ref().map(Policy::cast);
+            let got = Trainer::from_policies(recipe, &forward, &backward, 0.5, 0)
+                .with_flow(&flow)
+                .at(level)
+                .gradient(&trajectories);
+            let relative = |got: &[f64], expected: &[f64]| {
+                let norm = |v: &mut dyn Iterator<Item = f64>| v.map(|x| x * x).sum::<f64>();
+                let errors = &mut got.iter().zip(expected).map(|(g, e)| g - e);
+                let size = norm(&mut expected.iter().copied());
+                (norm(errors) / size.max(1e-30)).sqrt()
+            };
+            let along = |gradient: &[f32]| -> Vec<f64> {
+                let dot =
+                    |d: &Vec<f64>| d.iter().zip(gradient).map(|(d, &g)| d * f64::from(g)).sum();
+                directions.iter().map(dot).collect()
+            };
+            let name = format!(
+                "{}, {objective:?}, hidden {}, steps {}, batch {count}",
+                level.name(),
+                recipe.hidden,
+                recipe.steps
+            );
+            assert!(
+                (f64::from(got.loss) / loss - 1.0).abs() < 1e-5,
+                "{name}: {} {loss}",
+                got.loss
+            );
+            assert_eq!(got.flow.is_empty(), !objective.learns_flow(), "{name}");
+            let gradients = [&got.forward, &got.backward, &got.flow];
+            for (which, (gradient, expected)) in gradients.into_iter().zip(&expected).enumerate() {
+                if !expected.is_empty() {
+                    let error = relative(&along(gradient), expected);
+                    assert!(error < 1e-5, "{name}, network {which}: {error:e}");
+                }
+            }
+            let error = relative(&[f64::from(got.log_z)], &[by_log_z]);
+            assert!(error < 1e-5, "{name}, log Z: {error:e}");
+        }
+    }
+
     #[test]
     fn the_gradient_is_the_plain_losss() {
         let features = |steps| Options {
@@ -1320,62 +1760,49 @@ mod tests {
                 start: 0.25,
                 ..recipe(hidden, steps, backward_loop)
             };
-            let inputs = options.inputs;
-            let policy = |seed| {
-                let rng = &mut ThreefryRng::new(seed, 0);
-                Policy::<f64>::init_with(inputs, hidden, rng)
-            };
-            let [forward, backward] = [policy(1), policy(2)].map(|p| p.cast::<f32>().cast::<f64>());
-            let rollout = Rollout {
-                start: 0.25,
-                steps,
-                sigma_scale: 1.0,
-                extra_std: 1.0,
-                seed: 3,
-                first: 0,
-            };
-            let trajectories = rollout.draw(&forward.cast::<f32>(), count);
-            let loss = |forward: &Policy<f64>, backward: &Policy<f64>, log_z: f64| {
-                plain_loss(&recipe, forward, backward, log_z, &trajectories)
-            };
-            let nudged = |policy: &Policy<f64>, index: usize, by: f64| {
-                let mut parameters = policy.parameters().to_vec();
-                parameters[index] += by;
-                Policy::with_inputs(inputs, hidden, parameters).unwrap()
-            };
-            let h = 1e-5;
-            let slope = |f: &dyn Fn(f64) -> f64| (f(h) - f(-h)) / (2.0 * h);
-            let len = forward.parameters().len();
-            let by_forward: Vec<f64> = (0..len)
-                .map(|i| slope(&|h| loss(&nudged(&forward, i, h), &backward, 0.5)))
-                .collect();
-            let by_backward: Vec<f64> = (0..len)
-                .map(|i| slope(&|h| loss(&forward, &nudged(&backward, i, h), 0.5)))
-                .collect();
-            let by_log_z = slope(&|h| loss(&forward, &backward, 0.5 + h));
-            let plain = loss(&forward, &backward, 0.5);
-            for level in Level::all() {
-                let (forward, backward) = (forward.cast(), backward.cast());
-                let got = Trainer::from_policies(&recipe, &forward, &backward, 0.5, 0)
-                    .at(level)
-                    .gradient(&trajectories);
-                let relative = |got: &[f32], expected: &[f64]| {
-                    let norm = |v: &mut dyn Iterator<Item = f64>| v.map(|x| x * x).sum::<f64>();
-                    let errors = &mut got.iter().zip(expected).map(|(&g, e)| f64::from(g) - e);
-                    let size = norm(&mut expected.iter().copied());
-                    (norm(errors) / size.max(1e-30)).sqrt()
+            check_gradient(&recipe, count);
+        }
+    }
+
+    /// Every objective, at the ends of the sizes and beyond the usual range and weights.
+    #[test]
+    fn every_objectives_gradient_is_the_plain_ones() {
+        let features = Options {
+            inputs: Inputs::StepFeatures { steps: 3 },
+            backward_mean: BackwardMean::Bridge,
+            ..Options::CLASSIC
+        };
+        let unusual = Options {
+            backward_mean: BackwardMean::FixedBridge { step_std: 0.7 },
+            std_range: StdRange {
+                min_std: 0.05,
+                max_std: 2.5,
+            },
+            ..Options::CLASSIC
+        };
+        let wide = Options {
+            std_range: unusual.std_range,
+            ..Options::CLASSIC
+        };
+        for objective in Objective::ALL {
+            for (hidden, steps, count, backward_loop, options) in [
+                (4, 4, 67, BackwardLoop::Correct, Options::CLASSIC),
+                (3, 3, 6, BackwardLoop::DropsReal, Options::CLASSIC),
+                (3, 1, 5, BackwardLoop::Correct, Options::CLASSIC),
+                (4, 3, 5, BackwardLoop::CountsForced, features),
+                (4, 3, 9, BackwardLoop::CountsForced, unusual),
+                (128, 20, 17, BackwardLoop::Correct, wide),
+            ] {
+                let mut recipe = Recipe {
+                    options: Options {
+                        objective,
+                        ..options
+                    },
+                    start: -0.5,
+                    ..recipe(hidden, steps, backward_loop)
                 };
-                let name = level.name();
-                assert!((f64::from(got.loss) / plain - 1.0).abs() < 1e-5, "{name}");
-                assert!(
-                    relative(&got.forward, &by_forward) < 1e-5,
-                    "{name} {hidden}"
-                );
-                assert!(
-                    relative(&got.backward, &by_backward) < 1e-5,
-                    "{name} {hidden}"
-                );
-                assert!(relative(&[got.log_z], &[by_log_z]) < 1e-5, "{name}");
+                recipe.modes[0] = recipe.modes[0].weighing(2.5);
+                check_gradient(&recipe, count);
             }
         }
     }
@@ -1493,13 +1920,15 @@ mod tests {
                 .states,
         );
         let trajectories = Trajectories { steps: 5, states };
-        let plain = plain_loss(
-            &recipe,
-            &forward.cast(),
-            &backward.cast(),
-            0.0,
-            &trajectories,
-        );
+        let plain = Plain {
+            recipe: &recipe,
+            policies: [forward.cast(), backward.cast(), forward.cast()],
+            log_z: 0.0,
+        };
+        let plain = recipe
+            .options
+            .objective
+            .loss(0.0, &plain.terms(&trajectories));
         let loss = f64::from(trainer.step().loss);
         assert!((loss / plain - 1.0).abs() < 1e-4, "{loss} {plain}");
     }
