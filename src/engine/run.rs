@@ -158,7 +158,7 @@ struct Watch {
 impl Watch {
     fn is_lost(&mut self, progress: &Progress) -> bool {
         let loss = progress.loss.abs();
-        if !(loss.is_finite() && progress.log_z.is_finite()) {
+        if !progress.is_finite {
             return true;
         }
         if self.seen < USUAL {

@@ -71,7 +71,8 @@ impl Record {
         if let Some(picture) = report.picture {
             self.scores.retain(|score| score.0 < picture.iteration);
             if picture.sigma_scale == 1.0 {
-                self.scores.push((picture.iteration, picture.total_variation));
+                self.scores
+                    .push((picture.iteration, picture.total_variation));
             }
             if self.scores.len() > MOST_SCORES {
                 let mut place = 0;
@@ -147,7 +148,10 @@ mod tests {
         assert_eq!(record.scores.last().unwrap().0, 100);
         assert_eq!(record.curve.len(), 100);
         let before = record.iteration;
-        record.add(Report { run: 4, ..report(7) });
+        record.add(Report {
+            run: 4,
+            ..report(7)
+        });
         assert_eq!(record.iteration, before);
     }
 

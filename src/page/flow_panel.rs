@@ -32,7 +32,7 @@ const AXIS: f64 = 30.0;
 
 /// Where the cursor is.
 #[derive(Clone, Copy)]
-struct Cursor {
+pub(crate) struct Cursor {
     cell: RwSignal<usize>,
     t: RwSignal<usize>,
 }
@@ -93,7 +93,7 @@ pub fn FlowPanel() -> impl IntoView {
     inquiry.draw(maps, track, move |canvas, palette| {
         let mut outcome = Ok(());
         with_view(&mut |experiment, view| {
-            outcome = draw_maps(canvas, experiment, view, cursor, palette);
+            outcome = draw_maps(canvas, experiment, view, Some(cursor), palette);
         });
         outcome
     });
