@@ -544,18 +544,12 @@ impl Trainer {
         }
     }
 
-    /// Goes on with other rates and another noise.
-    pub fn tune(&mut self, learning_rate: f64, log_z_learning_rate: f64, exploration: Exploration) {
-        self.recipe.learning_rate = learning_rate;
-        self.recipe.log_z_learning_rate = log_z_learning_rate;
-        self.recipe.exploration = exploration;
-    }
-
     /// Where the run is.
     pub fn checkpoint(&self) -> Checkpoint {
         let mut numbers = vec![self.log_z];
         numbers.extend(self.log_z_moments);
-        for side in [&self.forward, &self.backward] {
+        let sides = [&self.forward, &self.backward];
+        for side in sides.into_iter().chain(&self.flow) {
             let [first, second] = &side.moments;
             for buffer in [&side.network.parameters, first, second] {
                 numbers.extend_from_slice(buffer.floats());
@@ -574,12 +568,13 @@ impl Trainer {
         else {
             return false;
         };
-        let sides = [&mut self.forward, &mut self.backward];
-        let lengths = sides.iter().map(|side| 3 * side.network.layout.len());
-        if lengths.sum::<usize>() != rest.len() {
+        let sides = [&self.forward, &self.backward];
+        let sides = sides.into_iter().chain(&self.flow);
+        if 3 * sides.map(|side| side.network.layout.len()).sum::<usize>() != rest.len() {
             return false;
         }
-        for side in sides {
+        let sides = [&mut self.forward, &mut self.backward];
+        for side in sides.into_iter().chain(&mut self.flow) {
             let [first, second] = &mut side.moments;
             for buffer in [&mut side.network.parameters, first, second] {
                 let (numbers, tail) = rest.split_at(buffer.floats().len());
@@ -1555,6 +1550,10 @@ mod tests {
     fn a_run_goes_on_from_a_checkpoint_with_the_same_steps() {
         let recipe = Recipe {
             batch: 64,
+            options: Options {
+                objective: Objective::DetailedBalance,
+                ..Options::CLASSIC
+            },
             ..recipe(20, 3, BackwardLoop::Correct)
         };
         let mut whole = Trainer::new(&recipe, 5);

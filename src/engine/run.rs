@@ -164,7 +164,7 @@ struct Watch {
 impl Watch {
     fn is_lost(&mut self, progress: &Progress) -> bool {
         let loss = progress.loss.abs();
-        if !(loss.is_finite() && progress.log_z.is_finite()) {
+        if !progress.is_finite {
             return true;
         }
         if self.seen < USUAL {
@@ -269,11 +269,11 @@ impl Run {
                 }
                 self.is_due = true;
             }
-            ToRun::Tune(tuning) => self.trainer.tune(
-                tuning.learning_rate,
-                tuning.log_z_learning_rate,
-                tuning.exploration,
-            ),
+            ToRun::Tune(tuning) => {
+                self.trainer
+                    .set_rates(tuning.learning_rate, tuning.log_z_learning_rate);
+                self.trainer.set_exploration(tuning.exploration);
+            }
             ToRun::Limit(per_second) => {
                 let least = per_second.filter(|limit| *limit > 0.0);
                 self.least_ms = least.map_or(0.0, |limit| 1_000.0 / limit);

@@ -1,7 +1,32 @@
-//! The laboratory as a whole.
+//! The laboratory as a whole, and the link in the address bar that holds its settings.
 
+use super::editor::Editor;
+use super::form::Form;
+use super::link::RunLink;
+use super::watch::Watch;
+use crate::experiment;
+use crate::message::Look;
+use crate::page::picture::{BINS, CELLS, PATHS};
+use crate::page::screen::Screen;
+use gflownet_tour_core::lab::{self, Asked, DEFAULT_PRESET, Settings};
+use leptos::ev;
 use leptos::prelude::*;
-use wasm_bindgen::JsCast;
+use std::time::Duration;
+use wasm_bindgen::prelude::*;
+
+/// The beginning of the laboratory's part of an address.
+const HASH: &str = "lab?";
+/// Samples in the histogram.
+const SAMPLES: u32 = 2_000;
+/// How long the settings have to rest before the address follows them: browsers refuse to have it
+/// changed too often.
+const REST: Duration = Duration::from_millis(400);
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = history, js_name = replaceState, catch)]
+    fn replace_state(data: &JsValue, title: &str, url: &str) -> Result<(), JsValue>;
+}
 
 /// Puts the laboratory into its place on the page.
 pub fn run() {
@@ -9,10 +34,112 @@ pub fn run() {
         return leptos::logging::warn!("the page has no place for the laboratory");
     };
     let place = place.unchecked_into::<web_sys::HtmlElement>();
+    // What was said while it was loaded.
+    place.set_text_content(None);
     leptos::mount::mount_to(place, Lab).forget();
+}
+
+/// What the address asks for, if it is about the laboratory.
+fn asked() -> Option<Asked> {
+    let hash = location_hash()?;
+    hash.strip_prefix(HASH).map(lab::from_query)
 }
 
 #[component]
 fn Lab() -> impl IntoView {
-    view! { <p class="lab">"here"</p> }
+    provide_context(Screen::watch());
+    let first = asked();
+    let is_asked = first.is_some();
+    let first = first.unwrap_or_else(|| Asked {
+        preset: DEFAULT_PRESET,
+        settings: Settings::default(),
+        notes: Vec::new(),
+    });
+    let preset = RwSignal::new(first.preset);
+    let settings = RwSignal::new(first.settings);
+    let notes = RwSignal::new(first.notes);
+    let link = RunLink::new(Look {
+        range: settings.with_untracked(Settings::plot_range),
+        cells: CELLS,
+        bins: BINS,
+        samples: SAMPLES,
+        paths: PATHS,
+        sigma_scale: 1.0,
+        flow_cells: 0,
+    });
+
+    window_event_listener(ev::hashchange, move |_| {
+        if let Some(now) = asked() {
+            preset.set(now.preset);
+            notes.set(now.notes);
+            settings.set(now.settings);
+        }
+    });
+    // The address follows the settings, once a reader has touched them.
+    let write = move |query: &String, before: Option<&String>, _| {
+        let is_first = before.is_none() && !is_asked;
+        if !is_first && before != Some(query) {
+            // Where the browser refuses, the address keeps what it said before.
+            let _ = replace_state(&JsValue::NULL, "", &format!("#{HASH}{query}"));
+        }
+        query.clone()
+    };
+    let query = Memo::new(move |_| {
+        let preset = preset.get();
+        settings.with(|settings| settings.to_query(preset))
+    });
+    let timer = StoredValue::new(None::<TimeoutHandle>);
+    Effect::new(move |before: Option<String>| {
+        let query = query.get();
+        if let Some(timer) = timer.get_value() {
+            timer.clear();
+        }
+        let (now, before_it) = (query.clone(), before);
+        let handle = set_timeout_with_handle(
+            move || {
+                write(&now, before_it.as_ref(), ());
+            },
+            REST,
+        );
+        timer.set_value(handle.ok());
+        query
+    });
+
+    let presets = experiment::all().map(|experiment| {
+        let name = experiment.name;
+        view! {
+            <li>
+                <a
+                    href=format!("#{HASH}v={}&preset={name}", lab::VERSION)
+                    aria-current=move || (preset.get() == name).then_some("true")
+                >
+                    {experiment.title}
+                </a>
+            </li>
+        }
+    });
+    view! {
+        <div class="lab">
+            <h3>"Choose"</h3>
+            <p class="lab-hint" id="lab-presets">"Begin with one of the trainings of this page:"</p>
+            <ul class="lab-presets" aria-labelledby="lab-presets">
+                {presets.collect_view()}
+            </ul>
+            <div class="notice lab-notes" role="alert" hidden=move || notes.with(Vec::is_empty)>
+                <p>"The link was not read as it stood:"</p>
+                <ul>
+                    {move || {
+                        let notes = notes.get().into_iter();
+                        notes.map(|note| view! { <li>{note}</li> }).collect_view()
+                    }}
+                </ul>
+            </div>
+            <div class="lab-choose">
+                <Editor settings />
+                <Form settings />
+            </div>
+            <h3>"Watch"</h3>
+            <Watch link settings />
+        </div>
+    }
 }

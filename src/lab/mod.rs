@@ -1,7 +1,21 @@
-//! The laboratory: train a sampler in the browser.
+//! The laboratory: a reader chooses a target and a training, and watches it. An application of its
+//! own, in a WASM file of its own, which the page puts into a section.
+//!
+//! What a run is so far is one plain value, [`record::Record`]; everything that is shown is read
+//! from it.
+
+pub mod record;
 
 #[cfg(target_arch = "wasm32")]
 mod app;
+#[cfg(target_arch = "wasm32")]
+mod editor;
+#[cfg(target_arch = "wasm32")]
+mod form;
+#[cfg(target_arch = "wasm32")]
+mod link;
+#[cfg(target_arch = "wasm32")]
+mod watch;
 
 #[cfg(target_arch = "wasm32")]
 pub use app::run;

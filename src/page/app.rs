@@ -5,7 +5,7 @@ use super::numbers;
 use super::screen::Screen;
 use super::sections::{
     Bug, Collapse, Colophon, HappyCase, Harder, LieDetector, OffPolicy, SECTIONS, Setup,
-    Temperature,
+    Temperature, TrainHere,
 };
 use crate::message::GpuStatus;
 use leptos::prelude::*;
@@ -72,6 +72,7 @@ fn App() -> impl IntoView {
             <Harder />
             <LieDetector />
             <Temperature />
+            <TrainHere />
             <Colophon />
         </main>
     }

@@ -32,7 +32,7 @@ const AXIS: f64 = 30.0;
 
 /// Where the cursor is.
 #[derive(Clone, Copy)]
-struct Cursor {
+pub(crate) struct Cursor {
     cell: RwSignal<usize>,
     t: RwSignal<usize>,
 }
@@ -93,7 +93,7 @@ pub fn FlowPanel() -> impl IntoView {
     inquiry.draw(maps, track, move |canvas, palette| {
         let mut outcome = Ok(());
         with_view(&mut |experiment, view| {
-            outcome = draw_maps(canvas, experiment, view, cursor, palette);
+            outcome = draw_maps(canvas, experiment, view, Some(cursor), palette);
         });
         outcome
     });
@@ -278,11 +278,12 @@ fn read(experiment: &Experiment, view: &View, cell: usize, t: usize) -> String {
     words
 }
 
-fn draw_maps(
+/// Draws the three maps, and a cursor where there is one.
+pub(crate) fn draw_maps(
     canvas: &HtmlCanvasElement,
     experiment: &Experiment,
     view: &View,
-    cursor: Cursor,
+    cursor: Option<Cursor>,
     palette: &Palette,
 ) -> Result<(), String> {
     let Some(sheet) = Sheet::on(canvas, palette)? else {
@@ -330,14 +331,16 @@ fn draw_maps(
         sheet.y_axis(&plane, (range.0, span.1), title, |t| {
             (t.fract() == 0.0).then(|| fixed(t, 0))
         })?;
-        let t = cursor.t.get().min(view.steps) as f64;
-        let cell = cursor.cell.get();
-        let corners = [
-            (across(cell) - sheet.px(3.0), up((t + 0.5).min(span.1))),
-            (across(cell + 1) + sheet.px(3.0), up((t - 0.5).max(0.0))),
-        ];
-        let ring = Rectangle::new(corners, sheet.stroke(palette.ink, 1.0, 1.5));
-        sheet.root.draw(&ring).map_err(told)?;
+        if let Some(cursor) = cursor {
+            let t = cursor.t.get().min(view.steps) as f64;
+            let cell = cursor.cell.get();
+            let corners = [
+                (across(cell) - sheet.px(3.0), up((t + 0.5).min(span.1))),
+                (across(cell + 1) + sheet.px(3.0), up((t - 0.5).max(0.0))),
+            ];
+            let ring = Rectangle::new(corners, sheet.stroke(palette.ink, 1.0, 1.5));
+            sheet.root.draw(&ring).map_err(told)?;
+        }
         if pane == Pane::Ratio {
             sheet.x_axis(&area, range)?;
         }

@@ -482,13 +482,13 @@ fn settled(outcome: Result<(), String>) -> ModelState {
     }
 }
 
-fn listen(target: &EventTarget, kind: &str, act: impl FnMut(Event) + 'static) {
+pub(crate) fn listen(target: &EventTarget, kind: &str, act: impl FnMut(Event) + 'static) {
     let act = Closure::<dyn FnMut(Event)>::new(act).into_js_value();
     // The browsers that have workers do not refuse a listener.
     let _ = target.add_event_listener_with_callback(kind, act.unchecked_ref());
 }
 
-fn start_worker() -> Result<Worker, String> {
+pub(crate) fn start_worker() -> Result<Worker, String> {
     let url = beside_the_page(WORKER)?;
     let options = WorkerOptions::new();
     options.set_type(WorkerType::Module);
@@ -497,7 +497,7 @@ fn start_worker() -> Result<Worker, String> {
 }
 
 /// The absolute URL of `name` in the page's own folder.
-fn beside_the_page(name: &str) -> Result<String, String> {
+pub(crate) fn beside_the_page(name: &str) -> Result<String, String> {
     let base = document().base_uri().ok().flatten();
     base.and_then(|base| Url::new_with_base(name, &base).ok())
         .map(|url| url.href())

@@ -14,19 +14,21 @@ mod algebra;
 #[cfg(target_arch = "wasm32")]
 mod app;
 #[cfg(target_arch = "wasm32")]
-mod demo;
+pub(crate) mod demo;
 #[cfg(target_arch = "wasm32")]
-mod flow_panel;
+pub(crate) mod flow_panel;
 #[cfg(target_arch = "wasm32")]
 mod history;
 #[cfg(target_arch = "wasm32")]
-mod link;
+mod laboratory;
 #[cfg(target_arch = "wasm32")]
-mod plot;
+pub(crate) mod link;
+#[cfg(target_arch = "wasm32")]
+pub(crate) mod plot;
 #[cfg(target_arch = "wasm32")]
 mod predict;
 #[cfg(target_arch = "wasm32")]
-mod screen;
+pub(crate) mod screen;
 #[cfg(target_arch = "wasm32")]
 mod scrub;
 #[cfg(target_arch = "wasm32")]

@@ -7,6 +7,7 @@ use super::flow_panel::FlowPanel;
 use super::format::{enumeration, fixed, place, spelled, thousands};
 use super::formulas as tex;
 use super::history::{History, Seeds};
+use super::laboratory::Laboratory;
 use super::numbers;
 use super::picture::{PATHS, Picture, chance, target_curve, total_variation};
 use super::plot::{Layout, Scene, draw};
@@ -23,7 +24,7 @@ use leptos::html;
 use leptos::prelude::*;
 
 /// The sections' ids and titles, in order.
-pub const SECTIONS: [(&str, &str); 9] = [
+pub const SECTIONS: [(&str, &str); 10] = [
     ("setup", "The setup"),
     ("happy-case", "A happy case"),
     ("pedagogical-bug", "The pedagogical bug"),
@@ -32,6 +33,7 @@ pub const SECTIONS: [(&str, &str); 9] = [
     ("harder-case", "A harder case"),
     ("lie-detector", "log Z as the lie detector"),
     ("temperature", "On temperature"),
+    ("lab", "Train one here"),
     ("colophon", "Colophon"),
 ];
 
@@ -728,6 +730,20 @@ fn Cite(key: &'static str, children: Children) -> impl IntoView {
 }
 
 #[component]
+pub fn TrainHere() -> impl IntoView {
+    view! {
+        <Section number=8>
+            <p>
+                "Everything above was trained beforehand. Here you can train one yourself, on this
+                computer and nowhere else: draw a target, choose what the training does, and watch
+                it work or fail."
+            </p>
+            <Laboratory />
+        </Section>
+    }
+}
+
+#[component]
 pub fn Colophon() -> impl IntoView {
     let rows = EXPERIMENTS
         .iter()
@@ -748,7 +764,7 @@ pub fn Colophon() -> impl IntoView {
         })
         .collect_view();
     view! {
-        <Section number=8>
+        <Section number=9>
             <p>
                 "This page is a folder of static files. It is written in Rust and compiled to WebAssembly: the
                 text and the plots are one small file, the engine that draws the walks is another and runs

@@ -1,0 +1,703 @@
+//! A run as it goes: its controls, its figures and its numbers.
+
+use super::link::RunLink;
+use super::record::Record;
+use crate::balance::BackwardLoop;
+use crate::experiment::{EXPERIMENTS, Experiment};
+use crate::message::{Phase, ToRun};
+use crate::page::flow_map::View;
+use crate::page::flow_panel::draw_maps;
+use crate::page::format::{
+    TEMPERATURE_STEP, TEMPERATURES, UNKNOWN, duration, fixed, percent, place, superscript,
+    thousands,
+};
+use crate::page::palette::Palette;
+use crate::page::picture::{CELLS, Curve, Picture, centres};
+use crate::page::plot::{Layout, Scene, draw};
+use crate::page::record::{Axis, BOX, loss as loss_words, path};
+use crate::page::screen::Screen;
+use gflownet_tour_core::lab::Settings;
+use leptos::html;
+use leptos::prelude::*;
+use web_sys::{Element, HtmlCanvasElement};
+
+/// Cells of the flow map, when it is open.
+const FLOW_CELLS: u32 = 120;
+/// The speed limits that can be chosen, in iterations a second.
+const LIMITS: [f64; 4] = [1.0, 10.0, 100.0, 1_000.0];
+
+/// The target of `settings` as the figures want it. A reader changes targets now and then, and each
+/// takes some bytes that are not given back.
+fn landscape(settings: &Settings) -> Experiment {
+    Experiment {
+        name: "",
+        title: "",
+        modes: Vec::leak(settings.mixture_modes()),
+        start: settings.start,
+        steps: settings.steps as usize,
+        backward_loop: settings.backward_loop,
+        ..EXPERIMENTS[0]
+    }
+}
+
+/// What to do with the run; `settings` are the reader's, which may ask for another one.
+#[derive(Clone, Copy)]
+struct Wish {
+    link: RunLink,
+    settings: RwSignal<Settings>,
+}
+
+impl Wish {
+    /// Whether the reader's settings are another run's than the one that is there.
+    fn is_new(self) -> bool {
+        self.link.record.with(|record| {
+            let record = record.as_ref();
+            self.settings
+                .with(|settings| record.is_none_or(|record| !record.is_tuned_by(settings)))
+        })
+    }
+
+    fn is_sound(self) -> bool {
+        self.settings
+            .with(|settings| settings.problems().is_empty())
+    }
+
+    fn begin_if_new(self) {
+        let has_trouble = self.link.trouble.with_untracked(Option::is_some);
+        if untrack(|| self.is_new()) {
+            self.link.begin(self.settings.get_untracked());
+        } else if has_trouble {
+            self.link.go_on();
+        }
+    }
+}
+
+#[component]
+pub fn Watch(link: RunLink, settings: RwSignal<Settings>) -> impl IntoView {
+    let wish = Wish { link, settings };
+    // Rates and noise of a run follow the reader's.
+    Effect::new(move |_| {
+        let now = settings.get();
+        let is_due = link.record.with_untracked(|record| {
+            let record = record.as_ref();
+            record.is_some_and(|r| r.settings != now && r.is_tuned_by(&now))
+        });
+        if is_due && now.problems().is_empty() {
+            link.tune(&now);
+        }
+    });
+    // The figure's range and the temperature are the look's.
+    let told = move |tell: fn(&Record) -> String| {
+        move || {
+            link.record
+                .with(|record| record.as_ref().map_or_else(|| UNKNOWN.to_owned(), tell))
+        }
+    };
+    view! {
+        <div
+            class="lab-watch"
+            data-phase=told(|record| phase_name(&record.phase).to_owned())
+            data-iteration=told(|record| record.iteration.to_string())
+            data-tv=told(|record| {
+                record.scores.last().map_or_else(String::new, |score| format!("{:.6}", score.1))
+            })
+        >
+            <Controls wish />
+            <Status wish />
+            <div class="lab-figures">
+                <Figure link settings />
+                <div class="lab-side">
+                    <Curves link />
+                    <Numbers link />
+                </div>
+            </div>
+            <Flow link />
+        </div>
+    }
+}
+
+fn phase_name(phase: &Phase) -> &'static str {
+    match phase {
+        Phase::Paused => "paused",
+        Phase::Playing => "playing",
+        Phase::Finished => "finished",
+        Phase::Diverged { .. } => "diverged",
+    }
+}
+
+#[component]
+fn Controls(wish: Wish) -> impl IntoView {
+    let Wish { link, settings } = wish;
+    let phase = Memo::new(move |_| {
+        link.record
+            .with(|record| record.as_ref().map(|record| record.phase.clone()))
+    });
+    let is_playing = move || phase.get() == Some(Phase::Playing);
+    let is_over = move || phase.get() == Some(Phase::Finished) && !wish.is_new();
+    let play = move |_| {
+        if is_playing() && !untrack(|| wish.is_new()) {
+            return link.say(ToRun::Pause);
+        }
+        wish.begin_if_new();
+        link.say(ToRun::Play);
+    };
+    let step = move |_| {
+        wish.begin_if_new();
+        link.say(ToRun::Step);
+    };
+    let reset = move |_| link.begin(settings.get_untracked());
+    let name = move || match (is_playing(), wish.is_new()) {
+        (true, false) => "Pause",
+        (_, true) => "Train",
+        _ if link
+            .record
+            .with(|r| r.as_ref().is_some_and(|r| r.iteration > 0)) =>
+        {
+            "Go on"
+        }
+        _ => "Train",
+    };
+    let cannot = move || !wish.is_sound();
+    let limit = move |ev| {
+        link.limit.set(event_target_value(&ev).parse().ok());
+    };
+    let slide = move |ev| {
+        if let Ok(value) = event_target_value(&ev).parse::<f64>() {
+            link.look.update(|look| look.sigma_scale = value);
+        }
+    };
+    let temperature = move || format!("{:.2}", link.look.with(|look| look.sigma_scale));
+    view! {
+        <div class="controls lab-controls">
+            <button type="button" class="lab-play" on:click=play disabled=move || cannot() || is_over()>
+                {name}
+            </button>
+            <button type="button" class="lab-step" on:click=step disabled=move || cannot() || is_over()>
+                "One iteration"
+            </button>
+            <button type="button" class="lab-reset" on:click=reset disabled=cannot>
+                "Reset"
+            </button>
+            <div class="field">
+                <label for="lab-limit">"Speed"</label>
+                <select id="lab-limit" on:change=limit>
+                    <option value="">"as fast as it goes"</option>
+                    {LIMITS
+                        .map(|limit| {
+                            let name = format!("{} a second", thousands(limit as u64));
+                            view! { <option value=limit.to_string()>{name}</option> }
+                        })
+                        .collect_view()}
+                </select>
+            </div>
+            <div class="field wide">
+                <label for="lab-temperature">"Temperature of the samples"</label>
+                <input
+                    type="range"
+                    id="lab-temperature"
+                    min=TEMPERATURES.start().to_string()
+                    max=TEMPERATURES.end().to_string()
+                    step=TEMPERATURE_STEP.to_string()
+                    prop:value=temperature
+                    on:input=slide
+                />
+                <output for="lab-temperature">{temperature}</output>
+            </div>
+        </div>
+    }
+}
+
+/// One polite line: what the run is doing, what is wrong, and what to do. It changes with the phase
+/// and not with the iterations, which would never let a listener go.
+#[component]
+fn Status(wish: Wish) -> impl IntoView {
+    let Wish { link, settings } = wish;
+    let words = Memo::new(move |_| {
+        if let Some(problem) = settings.with(|settings| settings.problems().into_iter().next()) {
+            return (true, problem.words);
+        }
+        if let Some(trouble) = link.trouble.get() {
+            return (true, trouble);
+        }
+        if link.is_starting.get() {
+            return (false, "The trainer is starting.".to_owned());
+        }
+        let phase = link.record.with(|record| {
+            record
+                .as_ref()
+                .map(|record| (record.phase.clone(), record.iteration))
+        });
+        let Some((phase, iteration)) = phase else {
+            return (false, "Nothing was trained yet: press Train.".to_owned());
+        };
+        if phase != Phase::Playing && wish.is_new() {
+            return (
+                false,
+                "These settings are another run’s: Train begins it anew.".to_owned(),
+            );
+        }
+        match phase {
+            Phase::Playing if wish.is_new() => (
+                false,
+                "Training goes on with the settings from before; Train begins a run of the new ones."
+                    .to_owned(),
+            ),
+            Phase::Playing => (false, "Training, on the CPU. It goes on when this tab is hidden.".to_owned()),
+            Phase::Paused => (
+                false,
+                format!("Paused after {} iterations.", thousands(iteration.into())),
+            ),
+            Phase::Finished => (
+                false,
+                format!("Finished: {} iterations.", thousands(iteration.into())),
+            ),
+            Phase::Diverged { at } => (
+                true,
+                format!(
+                    "The training diverged at iteration {}: its loss or its weights left all bounds. It is back at its last good weights, after {}. Lower the learning rate and go on, or reset; a larger batch or less noise can help, too.",
+                    thousands(at.into()),
+                    thousands(iteration.into()),
+                ),
+            ),
+        }
+    });
+    let is_lost = move || {
+        link.trouble.with(Option::is_some) && link.record.with(Option::is_some) && !wish.is_new()
+    };
+    view! {
+        <div class="lab-status">
+            <p class="status" role="status" aria-live="polite" class:problem=move || words.get().0>
+                {move || words.get().1}
+            </p>
+            <button
+                type="button"
+                class="lab-go-on"
+                hidden=move || !is_lost()
+                on:click=move |_| link.go_on()
+            >
+                "Go on from the kept weights"
+            </button>
+        </div>
+    }
+}
+
+#[component]
+fn Figure(link: RunLink, settings: RwSignal<Settings>) -> impl IntoView {
+    let screen = expect_context::<Screen>();
+    let canvas = NodeRef::<html::Canvas>::new();
+    // The run's target, or that of the settings while there is no run.
+    let shown = Memo::new(move |_| {
+        let of_run = link
+            .record
+            .with(|record| record.as_ref().map(|r| r.settings.clone()));
+        let settings = of_run.unwrap_or_else(|| settings.get());
+        // What the figure depends on, so that a new rate leaks nothing.
+        (
+            settings.modes.clone(),
+            settings.start,
+            settings.steps,
+            settings.backward_loop,
+        )
+    });
+    let scene = Memo::new(move |_| {
+        let (modes, start, steps, backward_loop) = shown.get();
+        let settings = Settings {
+            modes,
+            start,
+            steps,
+            backward_loop,
+            ..Settings::default()
+        };
+        let target = settings.target();
+        let experiment = landscape(&settings);
+        let curve: Curve = centres(experiment.plot_range(), CELLS as usize)
+            .map(|x| (x, target.density(x)))
+            .collect();
+        (experiment, curve)
+    });
+    Effect::new(move |_| {
+        let range = scene.with(|scene| scene.0.plot_range());
+        if link.look.with_untracked(|look| look.range != range) {
+            link.look.update(|look| look.range = range);
+        }
+    });
+    let paint = move |canvas: &HtmlCanvasElement, palette: &Palette| {
+        link.record.with_untracked(|record| {
+            scene.with_untracked(|(experiment, target)| {
+                let picture = record.as_ref().and_then(|record| record.picture.as_ref());
+                let picture = picture.map(|picture| Picture {
+                    steps: experiment.steps,
+                    histogram: picture.histogram.clone(),
+                    density: picture.density.clone(),
+                    paths: picture.paths.clone(),
+                });
+                let picture = picture.unwrap_or_else(|| Picture {
+                    steps: experiment.steps,
+                    ..Picture::default()
+                });
+                let is_bug = experiment.backward_loop != BackwardLoop::Correct;
+                let scene = Scene {
+                    experiment,
+                    layout: Layout::Both,
+                    target,
+                    tempered: None,
+                    picture: &picture,
+                    model: if is_bug { palette.bug } else { palette.model },
+                };
+                draw(canvas, &scene, palette)
+            })
+        })
+    };
+    let pictured = Memo::new(move |_| {
+        link.record.with(|record| {
+            let record = record.as_ref()?;
+            let picture = record.picture.as_ref()?;
+            let sigma = picture.sigma_scale.to_bits();
+            Some((record.run, picture.iteration, sigma, picture.density.len()))
+        })
+    });
+    let queued = StoredValue::new(false);
+    Effect::new(move |_| {
+        pictured.track();
+        scene.track();
+        screen.resized.track();
+        screen.palette.track();
+        let Some(canvas) = canvas.get() else { return };
+        // However many reports come in a frame, it is drawn once; in a hidden tab, never.
+        if !queued.get_value() {
+            queued.set_value(true);
+            request_animation_frame(move || {
+                queued.set_value(false);
+                let palette = screen.palette.get_untracked();
+                if let Err(why) = paint(&canvas, &palette) {
+                    leptos::logging::warn!("the figure could not be drawn: {why}");
+                }
+            });
+        }
+    });
+    let label = move || {
+        let modes = scene.with(|scene| {
+            let places: Vec<String> = scene.0.modes.iter().map(|m| place(m.mean)).collect();
+            places.join(", ")
+        });
+        let model = link.record.with(|record| {
+            let picture = record.as_ref().and_then(|record| record.picture.as_ref());
+            picture.map_or_else(
+                || "No model yet.".to_owned(),
+                |picture| {
+                    format!(
+                        "The model has total variation {} to the target.",
+                        fixed(picture.total_variation, 3)
+                    )
+                },
+            )
+        });
+        format!(
+            "Above, densities over x: a target with modes at {modes}. Below, trajectories. {model}"
+        )
+    };
+    view! {
+        <figure class="lab-figure">
+            <canvas class="plot" node_ref=canvas role="img" aria-label=label></canvas>
+            <figcaption>
+                <span class="key line target">"target"</span>
+                <span class="key line model">"the model, exactly"</span>
+                <span class="key bar">"samples"</span>
+                <span class="key dash">"modes"</span>
+                <span class="key dot">"start, S₀"</span>
+                <span class="key line path">"trajectories"</span>
+            </figcaption>
+        </figure>
+    }
+}
+
+#[component]
+fn Curves(link: RunLink) -> impl IntoView {
+    let x = Memo::new(move |_| {
+        let all = link
+            .record
+            .with(|record| record.as_ref().map(|r| r.settings.iterations));
+        Axis {
+            lo: 0.0,
+            hi: f64::from(all.unwrap_or(5_000)),
+            is_log: false,
+        }
+    });
+    let with = move |tell: &dyn Fn(&Record) -> String| {
+        link.record
+            .with(|record| record.as_ref().map_or_else(String::new, tell))
+    };
+    let losses = |record: &Record| -> Axis {
+        let losses = || record.curve.iter().map(|point| f64::from(point.loss));
+        // Reverse KL is no square: its loss may be negative.
+        if losses().any(|loss| loss <= 0.0) {
+            Axis::units(losses())
+        } else {
+            Axis::decades(losses())
+        }
+    };
+    let log_zs = |record: &Record| -> Axis {
+        let truth = record.settings.target().log_partition();
+        let learned = record.curve.iter().map(|point| f64::from(point.log_z));
+        Axis::units(learned.chain([truth, 0.0]))
+    };
+    let tv = Axis {
+        lo: 0.0,
+        hi: 1.0,
+        is_log: false,
+    };
+    let ticks = move |axis: &dyn Fn(&Record) -> Axis| {
+        link.record.with(|record| {
+            let axis = record.as_ref().map(axis)?;
+            let ticks = axis.ticks(3).into_iter().map(|value| {
+                let words = if axis.is_log && !(0.9..1e4).contains(&value) {
+                    format!("10{}", superscript(value.log10().round() as i32))
+                } else {
+                    fixed(value, 0)
+                };
+                let style = format!("bottom: {:.2}%", 100.0 * axis.share(value));
+                view! { <span class="tick" style=style>{words}</span> }
+            });
+            Some(ticks.collect_view())
+        })
+    };
+    let loss_line = move || {
+        with(&|record| {
+            let points = record.curve.iter();
+            let points = points.map(|p| (f64::from(p.iteration), f64::from(p.loss)));
+            path(points, x.get(), losses(record))
+        })
+    };
+    let log_z_line = move || {
+        with(&|record| {
+            let points = record.curve.iter();
+            let points = points.map(|p| (f64::from(p.iteration), f64::from(p.log_z)));
+            path(points, x.get(), log_zs(record))
+        })
+    };
+    let truth = move || {
+        with(&|record| {
+            let truth = record.settings.target().log_partition();
+            let down = BOX * (1.0 - log_zs(record).share(truth));
+            format!("M0 {down:.0}H{BOX}")
+        })
+    };
+    let tv_line = move || {
+        with(&|record| {
+            let points = record.scores.iter().map(|s| (f64::from(s.0), s.1));
+            path(points, x.get(), tv)
+        })
+    };
+    let tv_ticks = [0.0, 0.5, 1.0].map(|value| {
+        let style = format!("bottom: {:.0}%", 100.0 * value);
+        view! { <span class="tick" style=style>{fixed(value, 1)}</span> }
+    });
+    let frame = move |line: AnyView| {
+        view! {
+            <svg viewBox=format!("0 0 {BOX} {BOX}") preserveAspectRatio="none" aria-hidden="true">
+                {line}
+            </svg>
+        }
+    };
+    let x_ticks = move || {
+        let x = x.get();
+        [0.0, 0.5, 1.0]
+            .map(|share| {
+                let style = format!("left: {:.0}%", 100.0 * share);
+                let words = thousands(x.value(share).round() as u64);
+                view! { <span class="tick" style=style>{words}</span> }
+            })
+            .collect_view()
+    };
+    view! {
+        <div class="lab-curves" role="img" aria-label="Curves of loss, log Z and total variation over the iterations; the numbers below say the same.">
+            <p class="plot-name">"loss"</p>
+            <div class="curve">
+                {move || ticks(&losses)} {frame(view! { <path d=loss_line /> }.into_any())}
+            </div>
+            <p class="plot-name">"log Z (nats); dashed, the truth"</p>
+            <div class="curve">
+                {move || ticks(&log_zs)}
+                {frame(
+                    view! {
+                        <path class="truth" d=truth />
+                        <path d=log_z_line />
+                    }
+                        .into_any(),
+                )}
+            </div>
+            <p class="plot-name">"total variation, exact"</p>
+            <div class="curve">
+                {tv_ticks.into_iter().collect_view()}
+                {frame(view! { <path d=tv_line /> }.into_any())}
+            </div>
+            <div class="x-ticks">{x_ticks}</div>
+            <p class="x-name">"iteration"</p>
+        </div>
+    }
+}
+
+#[component]
+fn Numbers(link: RunLink) -> impl IntoView {
+    let told = move |tell: fn(&Record) -> Option<String>| {
+        move || {
+            link.record.with(|record| {
+                let told = record.as_ref().and_then(tell);
+                told.unwrap_or_else(|| UNKNOWN.to_owned())
+            })
+        }
+    };
+    let modes = Memo::new(move |_| {
+        link.record.with(|record| {
+            let record = record.as_ref()?;
+            let target = record.settings.target();
+            let mut means: Vec<f64> = target.modes().iter().map(|mode| mode.mean).collect();
+            means.sort_by(f64::total_cmp);
+            Some((means, target.mode_mass()))
+        })
+    });
+    let rows = move || {
+        let (means, truth) = modes.get().unwrap_or_default();
+        let rows = means.into_iter().zip(truth).enumerate();
+        let rows = rows.map(|(mode, (mean, truth))| {
+            let share = move |of: fn(&crate::message::RunPicture) -> &[f64]| {
+                move || {
+                    link.record.with(|record| {
+                        let picture = record.as_ref().and_then(|r| r.picture.as_ref());
+                        let share = picture.and_then(|picture| of(picture).get(mode));
+                        share.map_or_else(|| UNKNOWN.to_owned(), |&share| percent(share, 1))
+                    })
+                }
+            };
+            view! {
+                <tr>
+                    <th scope="row">{fixed(mean, 1)}</th>
+                    <td>{percent(truth, 1)}</td>
+                    <td>{share(|picture| &picture.mode_mass)}</td>
+                    <td>{share(|picture| &picture.sampled_mode_mass)}</td>
+                </tr>
+            }
+        });
+        rows.collect_view()
+    };
+    view! {
+        <div class="lab-numbers">
+            <dl>
+                <dt>"Iteration"</dt>
+                <dd>
+                    {told(|r| {
+                        let (done, all) = (r.iteration.into(), r.settings.iterations.into());
+                        Some(format!("{} of {}", thousands(done), thousands(all)))
+                    })}
+                </dd>
+                <dt>"Loss"</dt>
+                <dd>{told(|r| Some(loss_words(f64::from(r.curve.last()?.loss))))}</dd>
+                <dt>"Total variation to the target, exact"</dt>
+                <dd class="tv">
+                    {told(|r| Some(fixed(r.picture.as_ref()?.total_variation, 3)))}
+                </dd>
+                <dt>"log Z, learned"</dt>
+                <dd>{told(|r| Some(fixed(r.log_z, 3)))}</dd>
+                <dt>"log Z, true"</dt>
+                <dd>{told(|r| Some(fixed(r.settings.target().log_partition(), 3)))}</dd>
+                <dt>"Iterations a second"</dt>
+                <dd class="lab-speed">
+                    {told(|r| Some(fixed(r.per_second?, if r.per_second? < 10.0 { 1 } else { 0 })))}
+                </dd>
+                <dt>"Time in training"</dt>
+                <dd>{told(|r| Some(duration(r.training_ms)))}</dd>
+                <dt>"Engine"</dt>
+                <dd>"CPU, one thread"</dd>
+            </dl>
+            <table class="mass">
+                <caption>"Mass per mode"</caption>
+                <thead>
+                    <tr>
+                        <th scope="col">"mode at"</th>
+                        <th scope="col">"target"</th>
+                        <th scope="col">"exact"</th>
+                        <th scope="col">"samples"</th>
+                    </tr>
+                </thead>
+                <tbody>{rows}</tbody>
+            </table>
+        </div>
+    }
+}
+
+/// The flow of the model, computed only while a reader has it open.
+#[component]
+fn Flow(link: RunLink) -> impl IntoView {
+    let screen = expect_context::<Screen>();
+    let canvas = NodeRef::<html::Canvas>::new();
+    let toggle = move |ev| {
+        let is_open = event_target::<Element>(&ev).has_attribute("open");
+        let cells = if is_open { FLOW_CELLS } else { 0 };
+        if link.look.with_untracked(|look| look.flow_cells != cells) {
+            link.look.update(|look| look.flow_cells = cells);
+        }
+    };
+    let queued = StoredValue::new(false);
+    let landscape = Memo::new(move |_| {
+        link.record.with(|record| {
+            let settings = &record.as_ref()?.settings;
+            Some((settings.modes.clone(), settings.start, settings.steps))
+        })
+    });
+    let experiment = Memo::new(move |_| {
+        let (modes, start, steps) = landscape.get()?;
+        Some(self::landscape(&Settings {
+            modes,
+            start,
+            steps,
+            ..Settings::default()
+        }))
+    });
+    Effect::new(move |_| {
+        let is_there = link
+            .record
+            .with(|r| r.as_ref().is_some_and(|r| r.flow.is_some()));
+        screen.resized.track();
+        screen.palette.track();
+        let (Some(canvas), Some(experiment)) = (canvas.get(), experiment.get()) else {
+            return;
+        };
+        if !is_there || queued.get_value() {
+            return;
+        }
+        queued.set_value(true);
+        request_animation_frame(move || {
+            queued.set_value(false);
+            let palette = screen.palette.get_untracked();
+            link.record.with_untracked(|record| {
+                let Some(map) = record.as_ref().and_then(|record| record.flow.as_ref()) else {
+                    return;
+                };
+                if let Some(view) = View::of(map, experiment.steps)
+                    && let Err(why) = draw_maps(&canvas, &experiment, &view, None, &palette)
+                {
+                    leptos::logging::warn!("the flow could not be drawn: {why}");
+                }
+            });
+        });
+    });
+    view! {
+        <details class="study lab-flow" on:toggle=toggle>
+            <summary>"The flow, from both ends"</summary>
+            <figure>
+                <canvas
+                    class="plot maps"
+                    node_ref=canvas
+                    role="img"
+                    aria-label="Heat maps over x and step t: the forward flow, the backward flow, and their log-ratio, which is zero in a perfect model."
+                ></canvas>
+                <figcaption>
+                    <span class="scale">"flow, low" <span class="ramp flow"></span> "high"</span>
+                    <span class="scale">
+                        "ratio, too little" <span class="ramp ratio"></span> "too much"
+                    </span>
+                </figcaption>
+            </figure>
+        </details>
+    }
+}

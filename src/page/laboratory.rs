@@ -1,0 +1,98 @@
+//! The laboratory's section. The laboratory is an application of its own, in a WASM file of its own,
+//! which is fetched when a reader comes near; here are its words, its place, and what is said when it
+//! cannot be had.
+
+use super::link::{beside_the_page, listen};
+use super::screen::Screen;
+use leptos::html;
+use leptos::prelude::*;
+use wasm_bindgen::JsCast;
+
+/// The laboratory's script and its code, beside the page.
+const SCRIPT: &str = "lab.js";
+const CODE: &str = "lab_bg.wasm";
+/// The event by which a script says that the laboratory failed; its place then has the reason.
+const FAILED: &str = "lab-failed";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    Away,
+    Loading,
+    Failed(String),
+}
+
+#[component]
+pub fn Laboratory() -> impl IntoView {
+    let screen = expect_context::<Screen>();
+    let place = NodeRef::<html::Div>::new();
+    let state = RwSignal::new(State::Away);
+    let tries = StoredValue::new(0);
+    let load = move || {
+        let Some(place) = place.get_untracked() else {
+            return;
+        };
+        tries.update_value(|tries| *tries += 1);
+        state.set(match start(&place, tries.get_value()) {
+            Ok(()) => State::Loading,
+            Err(why) => State::Failed(why),
+        });
+    };
+    Effect::new(move |_| {
+        let Some(place) = place.get() else { return };
+        // A link into the laboratory: the browser knows no such place, so it is shown here.
+        let is_linked = location_hash().is_some_and(|hash| hash.starts_with("lab?"));
+        if state.get_untracked() != State::Away {
+            return;
+        }
+        if is_linked {
+            place.scroll_into_view();
+        }
+        if is_linked || screen.is_near(&place) {
+            listen(&place, FAILED, move |event| {
+                let place = event_target::<web_sys::Element>(&event);
+                let why = place.get_attribute("data-failed").unwrap_or_default();
+                state.set(State::Failed(why));
+            });
+            load();
+        }
+    });
+    let failure = move || match state.get() {
+        State::Failed(why) => Some(why),
+        _ => None,
+    };
+    view! {
+        <div id="lab-app" node_ref=place>
+            <p class="status" role="status">"The laboratory is loaded when you come here."</p>
+        </div>
+        <div hidden=move || failure().is_none()>
+            <p class="notice">
+                "The laboratory could not be loaded (" {failure}
+                "). Check the connection; the rest of the page does not need it."
+            </p>
+            <button type="button" class="lab-retry" on:click=move |_| load()>
+                "Try again"
+            </button>
+        </div>
+    }
+}
+
+/// Runs the laboratory's script in the page. WASM code has no `import()` of its own, so an element
+/// does it.
+fn start(place: &web_sys::Element, attempt: u32) -> Result<(), String> {
+    // A browser may remember that an address failed.
+    let script = beside_the_page(&format!("{SCRIPT}?{attempt}"))?;
+    let code = beside_the_page(CODE)?;
+    let refused = |_| "the browser refused its script".to_owned();
+    let element = document().create_element("script").map_err(refused)?;
+    element.set_text_content(Some(&format!(
+        "import({script:?}).then(m => m.default({{ module_or_path: {code:?} }})).catch(e => {{
+            const place = document.getElementById('lab-app');
+            place.dataset.failed = String(e);
+            place.dispatchEvent(new Event('{FAILED}'));
+        }})"
+    )));
+    let place: &web_sys::Node = place.unchecked_ref();
+    let parent = place.parent_node().ok_or("it has no place on the page")?;
+    parent.append_child(&element).map_err(refused)?;
+    Ok(())
+}
