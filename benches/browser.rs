@@ -79,7 +79,7 @@ impl Engine {
         let kernels_url = engine.chrome.text("new URL('kernels.wasm', location).href");
         engine.tell(&ToEngine::Start {
             pretrained_url,
-            kernels_url,
+            kernels_url: Some(kernels_url),
             gpu: gpu == Gpu::Allowed,
         });
         let status = engine.answer(|m| matches!(m, FromEngine::Gpu(_)));

@@ -17,11 +17,11 @@ pub const PLACEHOLDER_STD: f64 = 0.3;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToEngine {
     /// The first message. `pretrained_url` is the absolute URL of the folder that holds
-    /// `NAME.safetensors`, `kernels_url` that of the sampler for relaxed SIMD; with `gpu` false no
-    /// GPU is asked for (after a crash, say).
+    /// `NAME.safetensors`, `kernels_url` that of the sampler for relaxed SIMD, where it is wanted;
+    /// with `gpu` false no GPU is asked for (after a crash, say).
     Start {
         pretrained_url: String,
-        kernels_url: String,
+        kernels_url: Option<String>,
         gpu: bool,
     },
     /// Fetch and check the weights of the experiment called `model`, or of the model of every

@@ -294,7 +294,9 @@ impl Worker {
                 spawn_local(async move {
                     // The weights come first: they are what a reader waits for.
                     warm_up().await;
-                    worker.start_relaxed(&kernels_url).await;
+                    if let Some(url) = kernels_url {
+                        worker.start_relaxed(&url).await;
+                    }
                 });
                 if gpu {
                     let worker = self.clone();

@@ -432,7 +432,7 @@ impl Engine {
         let gpu = self.restarted.with_untracked(Option::is_none);
         self.send(&ToEngine::Start {
             pretrained_url,
-            kernels_url,
+            kernels_url: Some(kernels_url),
             gpu,
         });
         let further = self.link.with_value(|link| link.further.clone());
