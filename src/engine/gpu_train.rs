@@ -499,7 +499,9 @@ fn difference(start: &Checkpoint, got: &Checkpoint, expected: &Checkpoint) -> f3
     };
     let part = (start.len() - 3) / 6;
     let begins = (0..6).map(|i| 3 + i * part);
-    let ranges = begins.map(|begin| begin..begin + part).chain([0..3]);
+    let ranges = begins
+        .map(|begin| begin..begin + part)
+        .chain(std::iter::once(0..3));
     ranges.fold(0.0, |largest, range| {
         let [start, got, expected] = [start, got, expected].map(|all| &all[range.clone()]);
         let difference = distance(got, expected);

@@ -299,7 +299,7 @@ impl Run {
             now = clock();
             self.wait_from(now);
         }
-        self.report_if_due(clock)
+        self.report_if_due(now, clock)
     }
 
     /// Sets when the next iteration may be done.
@@ -310,9 +310,8 @@ impl Run {
         }
     }
 
-    /// Reports, if that is due.
-    pub fn report_if_due(&mut self, clock: &dyn Fn() -> f64) -> (Option<Report>, Next) {
-        let now = clock();
+    /// Reports, if that is due `now`.
+    pub fn report_if_due(&mut self, now: f64, clock: &dyn Fn() -> f64) -> (Option<Report>, Next) {
         if self.phase == Phase::Playing {
             self.speed.count(now, self.trainer.iteration());
         }
@@ -640,6 +639,35 @@ mod tests {
         // Nothing more can be done.
         run.take(ToRun::Play);
         assert_eq!(to_the_end(&mut run, &clock).last().unwrap().iteration, 300);
+    }
+
+    /// What a GPU brings back is as if the run had done it.
+    #[test]
+    fn iterations_that_were_done_elsewhere_are_the_runs() {
+        let mut run = Run::begin(begin(small())).unwrap();
+        assert_eq!(run.due(50, 0.0), 0);
+        run.take(ToRun::Step);
+        assert_eq!(run.due(50, 0.0), 1);
+        run.take(ToRun::Play);
+        let mut elsewhere = run.trainer().clone();
+        // A step, and three chunks.
+        let mut now = 0.0;
+        while run.due(120, now) > 0 {
+            let count = run.due(120, now);
+            let progress: Vec<Progress> = (0..count).map(|_| elsewhere.step()).collect();
+            now += 6.0;
+            run.take_iterations((&elsewhere.checkpoint(), &progress), 6.0, now);
+        }
+        run.stay_on_cpu("it was lost".to_owned());
+        let clock = ticking(0.5);
+        let last = to_the_end(&mut run, &clock).pop().unwrap();
+        assert_eq!((last.iteration, last.phase), (300, Phase::Finished));
+        assert_eq!((last.training_ms, last.device), (24.0, DeviceUsed::WebGpu));
+        assert_eq!(last.why_cpu.as_deref(), Some("it was lost"));
+        assert_eq!(last.curve.last().unwrap().iteration, 300);
+        assert_eq!(run.cpu_ms(), None);
+        let here = last.checkpoint.unwrap();
+        assert_eq!(bits(&here), bits(&elsewhere.checkpoint()));
     }
 
     #[test]

@@ -401,7 +401,7 @@ impl Worker {
         loop {
             let was_on_gpu = self.train_on_gpu().await;
             let work = match &mut self.0.borrow_mut().run {
-                Some(run) if was_on_gpu => run.report_if_due(&scope::now_ms),
+                Some(run) if was_on_gpu => run.report_if_due(scope::now_ms(), &scope::now_ms),
                 Some(run) => run.work(&scope::now_ms),
                 None => break,
             };
