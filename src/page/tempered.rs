@@ -175,7 +175,7 @@ fn Figure() -> impl IntoView {
     });
 
     let target = StoredValue::new(target_curve(&TEMPERED));
-    let green = Memo::new(move |_| tempered_curve(&TEMPERED, 1.0 / beta.get()));
+    let green = move || tempered_curve(&TEMPERED, 1.0 / beta.get());
     Effect::new(move |_| {
         screen.resized.track();
         batch.track();
@@ -186,20 +186,19 @@ fn Figure() -> impl IntoView {
                 .as_ref()
                 .map_or_else(Picture::default, |batch| Picture::of(batch, &TEMPERED))
         });
+        let green = green();
         let outcome = target.with_value(|target| {
-            green.with(|green| {
-                let peak = |curve: &[(f64, f64)]| curve.iter().fold(0.0, |p: f64, c| p.max(c.1));
-                let scene = Scene {
-                    experiment: &TEMPERED,
-                    layout: Layout::Both,
-                    target,
-                    tempered: Some(green),
-                    picture: &picture,
-                    top: Some((1.25 * peak(green)).max(1.6 * peak(target))),
-                    model: palette.model,
-                };
-                draw(&canvas, &scene, &palette)
-            })
+            let peak = |curve: &[(f64, f64)]| curve.iter().fold(0.0, |p: f64, c| p.max(c.1));
+            let scene = Scene {
+                experiment: &TEMPERED,
+                layout: Layout::Both,
+                target,
+                tempered: Some(&green),
+                picture: &picture,
+                top: Some((1.25 * peak(&green)).max(1.6 * peak(target))),
+                model: palette.model,
+            };
+            draw(&canvas, &scene, &palette)
         });
         if let Err(why) = outcome {
             leptos::logging::warn!("the figure could not be drawn: {why}");
@@ -231,23 +230,32 @@ fn Figure() -> impl IntoView {
         untrack(show_number);
     };
 
-    let missing = Memo::new(move |_| match engine.tempered.get() {
-        Some(ModelState::Failed(why)) => Some(sentence(&why)),
-        _ => match engine.state.get() {
-            EngineState::Gone(why) if batch.with(Option::is_none) => Some(format!(
-                "The engine does not run ({why}). Reload the page to try again."
-            )),
-            _ => None,
-        },
-    });
-    let status = move || match (missing.get(), note.get(), failure.get()) {
-        (Some(why), ..) => (true, format!("This model cannot be shown. {why}")),
-        (_, Some(note), _) => (true, note),
-        (_, _, Some(why)) => (true, sentence(&why)),
-        _ if batch.with(Option::is_some) => {
-            (false, "The trained model tempered is running.".into())
+    let has_batch = move || batch.with(Option::is_some);
+    let gone = move || match engine.state.get() {
+        EngineState::Gone(why) => Some(why),
+        _ => None,
+    };
+    let is_missing = move || {
+        let failed = engine
+            .tempered
+            .with(|state| matches!(state, Some(ModelState::Failed(_))));
+        failed || (gone().is_some() && !has_batch())
+    };
+    let status = move || {
+        let trouble = match engine.tempered.get() {
+            Some(ModelState::Failed(why)) => {
+                Some(format!("This model cannot be shown: {}", sentence(&why)))
+            }
+            _ => gone().map(|why| {
+                format!("The engine does not run ({why}). Reload the page to try again.")
+            }),
+        };
+        let fault = || failure.get().map(|why| sentence(&why));
+        match trouble.or_else(|| note.get()).or_else(fault) {
+            Some(problem) => (true, problem),
+            None if has_batch() => (false, "The trained model tempered is running.".to_owned()),
+            None => (false, "The weights are loading.".to_owned()),
         }
-        _ => (false, "The weights are loading.".to_owned()),
     };
     let data = move |tell: fn(&BatchResult) -> String| {
         move || batch.with(|b| b.as_ref().map_or_else(String::new, |b| tell(b)))
@@ -255,79 +263,67 @@ fn Figure() -> impl IntoView {
     let told = move |tell: fn(&BatchResult) -> f64| {
         batch.with(|b| fixed(b.as_ref().map_or(f64::NAN, |b| tell(b)), 3))
     };
-    let sampled = data(|b| thousands(b.sampled.into()));
-    let truth = Memo::new(move |_| {
+    // As text: every number changes with every batch.
+    let readout = move || {
         let target = TEMPERED.target();
         let tempered = target.tempered(1.0 / beta.get());
-        (tempered.mode_mass(), tempered.log_partition())
-    });
-    let scaled_distance = move || {
-        scaled.with(|scaled| match scaled {
-            Some(batch) if !batch.placeholder => green.with(|green| {
-                let range = TEMPERED.plot_range();
-                fixed(total_variation(&batch.density, green, range), 3)
-            }),
-            _ => UNKNOWN.to_owned(),
-        })
-    };
-    // As text: every number changes with every batch.
-    let masses = move || {
-        let row = |name: &str, mass: Option<&[f64]>| {
+        let cells = |mass: Option<&[f64]>| -> String {
             let cell = |mode: usize| {
                 let mass = mass.and_then(|mass| mass.get(mode));
                 let share = mass.map_or_else(|| UNKNOWN.to_owned(), |&m| percent(m, 1));
                 format!("<td>{share}</td>")
             };
-            let cells: String = (0..TEMPERED.modes.len()).map(cell).collect();
-            format!("<tr><th scope=row>{name}</th>{cells}</tr>")
+            (0..TEMPERED.modes.len()).map(cell).collect()
         };
-        batch.with(|b| {
-            let of = |mass: fn(&BatchResult) -> &[f64]| b.as_deref().map(mass);
-            [
-                row("tempered target", Some(&truth.get().0)),
-                row("model, exact", of(|b| &b.mode_mass)),
-                row("samples", of(|b| &b.sampled_mode_mass)),
-            ]
-            .concat()
-        })
-    };
-    let numbers = move || {
+        let scaled = scaled.with(|scaled| match scaled {
+            Some(batch) if !batch.placeholder => {
+                total_variation(&batch.density, &green(), TEMPERED.plot_range())
+            }
+            _ => f64::NAN,
+        });
+        let modes = TEMPERED.modes.iter();
+        let heads = modes.map(|mode| format!("<th scope=col>{}</th>", place(mode.mean)));
+        let (exact, sampled) = batch.with(|b| match b {
+            Some(b) => (cells(Some(&b.mode_mass)), cells(Some(&b.sampled_mode_mass))),
+            None => (cells(None), cells(None)),
+        });
         format!(
-            "<dt>Total variation to the tempered target, exact</dt><dd class=tv>{}</dd>\
+            "<table class=mass><caption>Mass per mode</caption>\
+             <thead><tr><th scope=col>mode at</th>{}</tr></thead><tbody>\
+             <tr><th scope=row>tempered target</th>{}</tr>\
+             <tr><th scope=row>model, exact</th>{exact}</tr>\
+             <tr><th scope=row>samples</th>{sampled}</tr></tbody></table>\
+             <dl><dt>Total variation to the tempered target, exact</dt><dd class=tv>{}</dd>\
              <dt>The same of <code>{SCALED}</code> with its steps scaled by T</dt>\
              <dd class=scaled>{}</dd>\
              <dt>log Z, learned</dt><dd>{}</dd><dt>log Z, true</dt><dd>{}</dd>\
-             <dt>Trajectories sampled</dt><dd>{}</dd>",
+             <dt>Trajectories sampled</dt><dd>{}</dd></dl>",
+            heads.collect::<String>(),
+            cells(Some(&tempered.mode_mass())),
             told(|b| b.total_variation),
-            scaled_distance(),
+            fixed(scaled, 3),
             told(|b| b.log_z.unwrap_or(f64::NAN)),
-            fixed(truth.get().1, 3),
-            sampled(),
+            fixed(tempered.log_partition(), 3),
+            data(|b| thousands(b.sampled.into()))(),
         )
     };
     let label = move || {
         format!(
-            "Above, densities over x at β = {}: the model told β, its target R to the power β, and R. Below, its trajectories. Total variation to the target {}, log Z learned {}, true {}.",
+            "Above, densities over x at β = {}: the model told β, its target R to the power β, and R. Below, its trajectories. Total variation to the target {}, log Z learned {}.",
             fixed(beta.get(), 2),
             told(|b| b.total_variation),
             told(|b| b.log_z.unwrap_or(f64::NAN)),
-            fixed(truth.get().1, 3),
         )
     };
     let (lowest, highest) = TEMPERED_BETAS;
-    let modes = TEMPERED.modes.iter();
-    let heads: String = modes
-        .map(|mode| format!("<th scope=col>{}</th>", place(mode.mean)))
-        .collect();
-    let head = format!("<tr><th scope=col>mode at</th>{heads}</tr>");
     view! {
         <div
             class="demo conditional"
             node_ref=frame
-            data-state=move || match (missing.get(), batch.with(Option::is_some)) {
-                (Some(_), _) => "failed",
-                (None, true) => "model",
-                (None, false) => "waiting",
+            data-state=move || match (is_missing(), has_batch()) {
+                (true, _) => "failed",
+                (false, true) => "model",
+                (false, false) => "waiting",
             }
             data-beta=move || fixed(beta.get(), 4)
             data-device=data(|b| device_name(b.device).into())
@@ -336,7 +332,7 @@ fn Figure() -> impl IntoView {
             data-log-z=data(|b| format!("{:.6}", b.log_z.unwrap_or(f64::NAN)))
             data-histogram=data(|b| fingerprint(&b.histogram))
         >
-            <div hidden=move || missing.get().is_some()>
+            <div hidden=is_missing>
                 <figure>
                     <canvas class="plot" node_ref=canvas role="img" aria-label=label></canvas>
                     <figcaption inner_html=LEGEND></figcaption>
@@ -372,15 +368,8 @@ fn Figure() -> impl IntoView {
             <p class="status" role="status" class:problem=move || status().0>
                 {move || status().1}
             </p>
-            <div hidden=move || missing.get().is_some()>
-                <div class="readout">
-                    <table class="mass">
-                        <caption>"Mass per mode"</caption>
-                        <thead inner_html=head></thead>
-                        <tbody inner_html=masses></tbody>
-                    </table>
-                    <dl inner_html=numbers></dl>
-                </div>
+            <div hidden=is_missing>
+                <div class="readout" inner_html=readout></div>
             </div>
         </div>
     }
