@@ -21,17 +21,18 @@ const TEMPLATE: &str = include_str!("script.py");
 pub fn script(recipe: &Recipe, seed: u64) -> String {
     let (settings, flags) = describe(recipe, seed);
     let mut script = String::new();
-    let mut keeps = true;
+    // Whether the recipe has what each open `if` says, the innermost last.
+    let mut open: Vec<bool> = Vec::new();
     for line in TEMPLATE.lines() {
         match line.strip_prefix("#: ") {
-            None if keeps => {
+            None if open.iter().all(|&holds| holds) => {
                 script.push_str(line);
                 script.push('\n');
             }
             None => {}
-            Some("end") => keeps = true,
+            Some("end") => drop(open.pop()),
             Some(command) => match command.strip_prefix("if ") {
-                Some(flag) => keeps = flags.contains(&flag),
+                Some(flag) => open.push(flags.contains(&flag)),
                 None => script.push_str(&settings),
             },
         }
@@ -259,7 +260,7 @@ mod tests {
             names_are_defined(&script);
             assert!(!script.contains("#:"), "{script}");
             for function in ["log_reward", "draw", "terms", "loss_of", "train", "report"] {
-                let head = format!("def {function}(");
+                let head = format!("\ndef {function}(");
                 assert_eq!(script.matches(&head).count(), 1, "{function}");
             }
             // Each body has its one way out.
