@@ -126,7 +126,7 @@ impl Checkpoint {
 /// cache, and a layer's in the first.
 const CHUNK: usize = 64;
 
-/// A training run in progress.
+/// A training run in progress. A clone is a checkpoint: it goes on as the run itself would.
 #[derive(Clone, Debug)]
 pub struct Trainer {
     recipe: Recipe,
@@ -599,7 +599,7 @@ impl Trainer {
         self.iteration
     }
 
-    /// The forward policy as it is now.
+    /// The forward policy as it is now, a copy.
     pub fn forward(&self) -> Policy<f32> {
         self.forward.network.to_policy()
     }
