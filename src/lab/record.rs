@@ -70,7 +70,7 @@ impl Record {
         self.curve.extend(report.curve);
         if let Some(picture) = report.picture {
             self.scores.retain(|score| score.0 < picture.iteration);
-            if picture.sigma_scale == 1.0 {
+            if picture.sigma_scale == 1.0 && picture.total_variation.is_finite() {
                 self.scores
                     .push((picture.iteration, picture.total_variation));
             }
