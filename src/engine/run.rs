@@ -265,10 +265,10 @@ impl Run {
                 }
                 self.is_due = true;
             }
-            ToRun::Tune(tuning) => {
+            ToRun::Tune(settings) => {
                 self.trainer
-                    .set_rates(tuning.learning_rate, tuning.log_z_learning_rate);
-                self.trainer.set_exploration(tuning.exploration);
+                    .set_rates(settings.learning_rate, settings.log_z_learning_rate);
+                self.trainer.set_exploration(settings.exploration());
             }
             ToRun::Limit(per_second) => {
                 let least = per_second.filter(|limit| *limit > 0.0);
@@ -470,7 +470,6 @@ fn checked(look: Look) -> Result<Look, String> {
 mod tests {
     use super::*;
     use gflownet_tour_core::lab::Settings;
-    use gflownet_tour_core::message::Tuning;
     use std::cell::Cell;
     use std::time::Instant;
 
@@ -671,11 +670,10 @@ mod tests {
         }
         run.take(ToRun::Pause);
         let before = to_the_end(&mut run, &clock).pop().unwrap();
-        run.take(ToRun::Tune(Tuning {
+        run.take(ToRun::Tune(Box::new(Settings {
             learning_rate: 1e12,
-            log_z_learning_rate: 0.1,
-            exploration: run.recipe.exploration,
-        }));
+            ..small()
+        })));
         run.take(ToRun::Play);
         let lost = to_the_end(&mut run, &clock).pop().unwrap();
         assert!(matches!(lost.phase, Phase::Diverged { at } if at > before.iteration));
@@ -690,11 +688,7 @@ mod tests {
             bits(&trainer.checkpoint())
         );
         // With a rate that can be, it goes on.
-        run.take(ToRun::Tune(Tuning {
-            learning_rate: 1e-3,
-            log_z_learning_rate: 0.1,
-            exploration: run.recipe.exploration,
-        }));
+        run.take(ToRun::Tune(Box::new(small())));
         run.take(ToRun::Play);
         let end = to_the_end(&mut run, &clock).pop().unwrap();
         assert_eq!((end.phase, end.iteration), (Phase::Finished, 300));
