@@ -16,7 +16,7 @@ mod socket;
 use chrome::{Chrome, Gpu};
 use gflownet_tour_core::experiment::Experiment;
 use gflownet_tour_core::message::{
-    DeviceChoice, FromEngine, GpuStatus, SampleRequest, ToEngine, decode, encode,
+    BatchResult, DeviceChoice, FromEngine, GpuStatus, SampleRequest, ToEngine, decode, encode,
 };
 use results::{Results, command};
 use serde_json::Value;
@@ -76,8 +76,10 @@ impl Engine {
         };
         engine.answer(|m| matches!(m, FromEngine::Ready));
         let pretrained_url = engine.chrome.text("new URL('pretrained/', location).href");
+        let kernels_url = engine.chrome.text("new URL('kernels.wasm', location).href");
         engine.tell(&ToEngine::Start {
             pretrained_url,
+            kernels_url: Some(kernels_url),
             gpu: gpu == Gpu::Allowed,
         });
         let status = engine.answer(|m| matches!(m, FromEngine::Gpu(_)));
@@ -100,7 +102,24 @@ impl Engine {
             model: "four_mode".into(),
         });
         engine.answer(|m| matches!(m, FromEngine::Model { .. }));
+        if gpu == Gpu::Denied {
+            let vectors = engine.vectors();
+            results
+                .about
+                .push(format!("vectors in the browser: {vectors}"));
+        }
         Some(engine)
+    }
+
+    /// What the CPU draws with, once the file for relaxed SIMD has had the time to start.
+    fn vectors(&mut self) -> &'static str {
+        for _ in 0..30 {
+            if self.batch(1_000, DeviceChoice::Cpu, 1.0).relaxed_simd {
+                return "relaxed SIMD";
+            }
+            sleep(Duration::from_millis(100));
+        }
+        "simd128"
     }
 
     fn tell(&mut self, message: &ToEngine) {
@@ -129,6 +148,11 @@ impl Engine {
 
     /// Time in the sampler, for the density, and for the model's table.
     fn sample(&mut self, count: u32, device: DeviceChoice, sigma_scale: f64) -> [f64; 3] {
+        let batch = self.batch(count, device, sigma_scale);
+        [batch.sampling_ms, batch.density_ms, batch.table_ms]
+    }
+
+    fn batch(&mut self, count: u32, device: DeviceChoice, sigma_scale: f64) -> BatchResult {
         self.id += 1;
         let experiment = Experiment::named("four_mode").expect("it is in the table");
         let id = self.id;
@@ -137,6 +161,7 @@ impl Engine {
             id,
             model: "four_mode".into(),
             snapshot: None,
+            beta: None,
             sigma_scale,
             seed: u64::from(id),
             count,
@@ -147,7 +172,7 @@ impl Engine {
             cells: 401,
         }));
         match self.answer(|m| matches!(m, FromEngine::Batch(batch) if batch.id == id)) {
-            FromEngine::Batch(b) => [b.sampling_ms, b.density_ms, b.table_ms],
+            FromEngine::Batch(batch) => batch,
             other => panic!("{other:?} is no batch"),
         }
     }

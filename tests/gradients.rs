@@ -1,20 +1,24 @@
-//! Gradients of the trajectory-balance loss, by burn's autodiff and by the fused step, against the
-//! golden files and each other.
+//! Gradients of the losses, by burn's autodiff and by the fused step, against the golden files and
+//! each other.
 
 mod support;
 
 use burn::tensor::Device;
-use gflownet_tour::balance::BackwardLoop;
+use gflownet_tour::balance::{BackwardLoop, BackwardMean};
 use gflownet_tour::experiment::Experiment;
+use gflownet_tour::noise::ThreefryRng;
+use gflownet_tour::objective::Objective;
+use gflownet_tour::options::Options;
 use gflownet_tour::policy::Policy;
 use gflownet_tour::rollout::Trajectories;
 use gflownet_tour::simd::Level;
-use gflownet_tour::train::net::Sampler;
+use gflownet_tour::train::net::{Loss, Sampler};
 use gflownet_tour::trainer::{self, Trainer};
 use gflownet_tour::weights::manifest::Recipe;
 use support::golden::{self, Golden, Gradient};
 
 const RELATIVE: f64 = 1e-4;
+const TB: Objective = Objective::TrajectoryBalance;
 
 fn sampler(golden: &Golden) -> Sampler {
     let device = Device::flex().autodiff();
@@ -59,26 +63,55 @@ fn check_tensor(name: &str, got: &[f32], golden: &Gradient) {
     );
 }
 
+/// The flow network of both sides: no golden file has one.
+fn flow() -> Policy<f32> {
+    Policy::init(64, &mut ThreefryRng::new(6, 0))
+}
+
 /// Loss and gradient by burn's autodiff.
-fn by_burn(golden: &Golden, counted: BackwardLoop) -> trainer::Gradient {
-    let sampler = sampler(golden);
-    let loss = sampler.loss(&trajectories(golden), &golden.target(), counted);
-    let gradients = loss.backward();
-    let parts = [&sampler.forward, &sampler.backward].map(|net| {
-        let parts = net.gradients(&gradients).unwrap();
-        parts.map(Option::unwrap).concat()
+fn by_burn(golden: &Golden, objective: Objective, counted: BackwardLoop) -> trainer::Gradient {
+    let device = Device::flex().autodiff();
+    let learns_flow = objective.learns_flow();
+    let sampler = match learns_flow {
+        true => sampler(golden).with_flow(&flow(), &device),
+        false => sampler(golden),
+    };
+    let loss = Loss {
+        objective,
+        target: golden.target(),
+        counted,
+        mean: BackwardMean::Net,
+    };
+    let evaluated = sampler.evaluate(&trajectories(golden), &loss);
+    let gradients = evaluated.differentiated.backward();
+    let parts = [
+        Some(&sampler.forward),
+        Some(&sampler.backward),
+        sampler.flow.as_ref(),
+    ]
+    .map(|net| {
+        let parts = net.map(|net| net.gradients(&gradients).unwrap());
+        parts.map_or_else(Vec::new, |parts| parts.map(Option::unwrap).concat())
     });
-    let [forward, backward] = parts;
+    let [forward, backward, flow] = parts;
+    let by_log_z = sampler.log_z.grad(&gradients);
+    assert_eq!(by_log_z.is_some(), objective.learns_log_z());
     trainer::Gradient {
-        loss: loss.into_scalar::<f32>(),
+        loss: evaluated.value.into_scalar::<f32>(),
         forward,
         backward,
-        log_z: sampler.log_z.grad(&gradients).unwrap().into_scalar::<f32>(),
+        flow,
+        log_z: by_log_z.map_or(0.0, |gradient| gradient.into_scalar::<f32>()),
     }
 }
 
 /// Loss and gradient by the fused step.
-fn by_the_fused_step(golden: &Golden, counted: BackwardLoop, level: Level) -> trainer::Gradient {
+fn by_the_fused_step(
+    golden: &Golden,
+    objective: Objective,
+    counted: BackwardLoop,
+    level: Level,
+) -> trainer::Gradient {
     let forward: Policy<f32> = golden.forward.policy();
     let recipe = Recipe {
         modes: golden.target().modes().to_vec(),
@@ -86,10 +119,15 @@ fn by_the_fused_step(golden: &Golden, counted: BackwardLoop, level: Level) -> tr
         steps: golden.env.steps,
         hidden: forward.hidden(),
         backward_loop: counted,
+        options: Options {
+            objective,
+            ..Options::CLASSIC
+        },
         ..Recipe::of(Experiment::named("easy_correct").unwrap())
     };
     let backward = golden.backward.policy();
     Trainer::from_policies(&recipe, &forward, &backward, golden.log_z as f32, 0)
+        .with_flow(&flow())
         .at(level)
         .gradient(&trajectories(golden))
 }
@@ -116,7 +154,7 @@ fn check_golden(golden: &Golden, got: &trainer::Gradient) {
 #[test]
 fn burns_gradients_are_the_golden_ones() {
     for golden in golden::all() {
-        check_golden(&golden, &by_burn(&golden, BackwardLoop::Correct));
+        check_golden(&golden, &by_burn(&golden, TB, BackwardLoop::Correct));
     }
 }
 
@@ -124,7 +162,7 @@ fn burns_gradients_are_the_golden_ones() {
 fn the_fused_steps_gradients_are_the_golden_ones() {
     for golden in golden::all() {
         for level in Level::all() {
-            let gradient = by_the_fused_step(&golden, BackwardLoop::Correct, level);
+            let gradient = by_the_fused_step(&golden, TB, BackwardLoop::Correct, level);
             check_golden(&golden, &gradient);
         }
     }
@@ -139,16 +177,22 @@ fn the_fused_step_and_burn_agree() {
         assert!(error <= 1e-5 * size, "{what}: {:.1e}", error / size);
     };
     for golden in golden::all() {
-        for (name, counted) in golden::LOOPS {
-            let burn = by_burn(&golden, counted);
+        let loops = golden::LOOPS.map(|(_, counted)| (TB, counted));
+        let objectives = Objective::ALL.map(|objective| (objective, BackwardLoop::Correct));
+        for (objective, counted) in loops.into_iter().chain(objectives) {
+            let burn = by_burn(&golden, objective, counted);
             for level in Level::all() {
-                let fused = by_the_fused_step(&golden, counted, level);
-                let what = format!("{}, {name}, {}", golden.name, level.name());
+                let fused = by_the_fused_step(&golden, objective, counted, level);
+                let what = format!(
+                    "{}, {objective:?}, {counted:?}, {}",
+                    golden.name,
+                    level.name()
+                );
                 close(&[fused.loss], &[burn.loss], &format!("{what}, loss"));
                 // The mean of the residuals, which can cancel: against their root mean square.
                 let error = (fused.log_z - burn.log_z).abs();
                 assert!(
-                    error <= 1e-5 * 2.0 * burn.loss.sqrt(),
+                    error <= 1e-5 * 2.0 * burn.loss.abs().sqrt(),
                     "{what}, log Z: {error}"
                 );
                 close(&fused.forward, &burn.forward, &format!("{what}, forward"));
@@ -157,6 +201,8 @@ fn the_fused_step_and_burn_agree() {
                     &burn.backward,
                     &format!("{what}, backward"),
                 );
+                assert_eq!(fused.flow.len(), burn.flow.len());
+                close(&fused.flow, &burn.flow, &format!("{what}, flow"));
             }
         }
     }

@@ -3,16 +3,21 @@
 use gflownet_tour::balance::importance_log_z;
 use gflownet_tour::density::TerminalDensity;
 use gflownet_tour::divergence::{self, Metrics};
-use gflownet_tour::experiment::{self, DEFAULT_SEED, Experiment};
+use gflownet_tour::experiment::{self, DEFAULT_SEED, Experiment, TEMPERED};
 use gflownet_tour::rollout::Rollout;
+use gflownet_tour::tempered::{SCORED_BETAS, Score, TemperedRecipe};
 use gflownet_tour::weights::ablation;
-use gflownet_tour::weights::manifest::{self, Manifest, ModelEntry, Recipe, SeedResult};
+use gflownet_tour::weights::manifest::{
+    self, Manifest, ModelEntry, Recipe, SeedResult, TemperedEntry,
+};
 use gflownet_tour::weights::snapshots::{self, rounded};
 use gflownet_tour::weights::{self, Model};
 use std::fs;
 use std::path::Path;
 
 const SEEDS: usize = 16;
+/// Seeds of the model of every temperature.
+const TEMPERED_SEEDS: usize = 3;
 /// What the rounding of a snapshot's weights may move its total variation by.
 const ROUNDING: f64 = 2e-3;
 
@@ -276,6 +281,73 @@ fn four_modes_are_solved() {
             log_z_error: 0.05,
         },
     );
+}
+
+fn tempered() -> TemperedEntry {
+    manifest().tempered.expect("a model of every temperature")
+}
+
+#[test]
+fn the_tempered_scores_are_those_of_the_weights() {
+    let entry = tempered();
+    assert_eq!(entry.recipe, TemperedRecipe::bundled());
+    assert_eq!(entry.seed, DEFAULT_SEED);
+    let bytes = read(&entry.file);
+    assert_eq!(weights::sha256(&bytes), entry.sha256);
+    let file = weights::tempered::parse(&entry.file, &bytes).unwrap();
+    assert_eq!(file.metadata["seed"], entry.seed.to_string());
+    let recipe: TemperedRecipe = serde_json::from_str(&file.metadata["recipe"]).unwrap();
+    assert_eq!(recipe, entry.recipe);
+    assert_eq!(entry.ensemble[0].scores, entry.scores);
+    let target = TEMPERED.target();
+    for stated in &entry.scores {
+        let got = file
+            .model
+            .score(&target, TEMPERED.start, TEMPERED.steps, stated.beta);
+        for (got, stated) in [
+            (got.total_variation, stated.total_variation),
+            (got.log_z, stated.log_z),
+            (got.log_z_true, stated.log_z_true),
+        ] {
+            assert!((got - stated).abs() < 2e-6, "{got} {stated}");
+        }
+    }
+}
+
+/// At every exponent, of the shipped weights and of the median of the seeds: TV to R^β / Z_β, and
+/// the error of log Z_β.
+#[test]
+fn one_model_samples_every_temperature() {
+    let entry = tempered();
+    assert_eq!(entry.ensemble.len(), TEMPERED_SEEDS);
+    for (i, beta) in SCORED_BETAS.into_iter().enumerate() {
+        let of = |value: fn(&Score) -> f64| {
+            let mut values: Vec<f64> = entry.ensemble.iter().map(|s| value(&s.scores[i])).collect();
+            values.sort_by(f64::total_cmp);
+            [value(&entry.scores[i]), values[TEMPERED_SEEDS / 2]]
+        };
+        for tv in of(|score| score.total_variation) {
+            assert!(tv <= 0.05, "β {beta}: TV {tv}");
+        }
+        for error in of(|score| (score.log_z - score.log_z_true).abs()) {
+            assert!(error <= 0.05, "β {beta}: log Z is off by {error}");
+        }
+    }
+}
+
+/// The exponents between those that are scored are sampled as well: it is one function of β.
+#[test]
+fn between_the_scored_exponents_the_model_is_as_good() {
+    let entry = tempered();
+    let file = weights::tempered::parse(&entry.file, &read(&entry.file)).unwrap();
+    for beta in [0.35, 0.7, 1.4, 2.8] {
+        let target = TEMPERED.target();
+        let score = file
+            .model
+            .score(&target, TEMPERED.start, TEMPERED.steps, beta);
+        let error = (score.log_z - score.log_z_true).abs();
+        assert!(score.total_variation <= 0.05 && error <= 0.05, "{score:?}");
+    }
 }
 
 /// The table of options is of the shipped recipe, and each of the options that it was built from

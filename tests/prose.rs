@@ -2,7 +2,8 @@
 //! it already. A sentence that a retraining could make false has a test here.
 
 use gflownet_tour::density::TerminalDensity;
-use gflownet_tour::experiment::{EXPERIMENTS, Experiment};
+use gflownet_tour::divergence;
+use gflownet_tour::experiment::{EXPERIMENTS, Experiment, TEMPERED};
 use gflownet_tour::page::record;
 use gflownet_tour::weights;
 use gflownet_tour::weights::manifest::{self, ModelEntry, SeedResult};
@@ -171,5 +172,57 @@ fn hot_walks_spread_wider() {
     for experiment in &EXPERIMENTS {
         let (usual, hot) = (terminal(experiment, 1.0), terminal(experiment, 2.0));
         assert!(hot.std() > usual.std(), "{}", experiment.name);
+    }
+}
+
+/// On temperature: "the price is paid at β = 1", where the model of that one target is nearer, "from
+/// half as many walks".
+#[test]
+fn told_the_temperature_a_model_is_a_little_further_from_each_target() {
+    let text = String::from_utf8(read("manifest.json")).unwrap();
+    let manifest = manifest::parse("manifest.json", &text).unwrap();
+    let tempered = manifest.tempered.unwrap();
+    let alone = entry("four_mode_solved");
+    let at_one = tempered.scores.iter().find(|s| s.beta == 1.0).unwrap();
+    assert!(at_one.total_variation > alone.metrics.total_variation);
+    let (many, few) = (&tempered.recipe.base, &alone.recipe);
+    assert_eq!((&many.modes, many.steps), (&few.modes, few.steps));
+    assert_eq!(many.batch * many.iterations, 2 * few.batch * few.iterations);
+    // Scaling its steps "misses every one of these targets but the one at β = 1".
+    for score in tempered.scores.iter().filter(|s| s.beta != 1.0) {
+        let scaled = terminal(
+            Experiment::named("four_mode_solved").unwrap(),
+            1.0 / score.beta,
+        );
+        let target = TEMPERED.target();
+        let target = target.tempered(1.0 / score.beta);
+        let distance = divergence::total_variation_tempered(&scaled, &target);
+        assert!(
+            distance > 4.0 * score.total_variation,
+            "{distance} {score:?}"
+        );
+    }
+}
+
+/// On temperature: "drag β up from 1", and "the narrow modes take from the wide ones", in the target
+/// and in the model.
+#[test]
+fn the_narrow_modes_grow_with_beta() {
+    let file = weights::tempered::parse("tempered", &read("tempered.safetensors")).unwrap();
+    let target = TEMPERED.target();
+    let masses: Vec<[Vec<f64>; 2]> = [1.0f64, 1.5, 2.0, 3.0, 4.0]
+        .into_iter()
+        .map(|beta| {
+            let policy = file.model.forward.cast::<f64>().at(beta.ln());
+            let density = TerminalDensity::of(&policy, TEMPERED.start, TEMPERED.steps, 1.0);
+            let model = divergence::mode_mass(&density, &target);
+            [target.tempered(1.0 / beta).mode_mass(), model]
+        })
+        .collect();
+    for pair in masses.windows(2) {
+        for (less, more) in pair[0].iter().zip(&pair[1]) {
+            assert!(more[0] > less[0] && more[3] > less[3], "{less:?} {more:?}");
+            assert!(more[2] < less[2], "{less:?} {more:?}");
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! The `train_distill` program: what it writes, and that it writes all of it or nothing.
 
 use gflownet_tour::experiment::{self, Experiment};
+use gflownet_tour::objective::Objective;
+use gflownet_tour::tempered::TemperedRecipe;
 use gflownet_tour::weights::ablation;
 use gflownet_tour::weights::manifest::{self, Manifest, Recipe};
 use gflownet_tour::weights::snapshots::{self, rounded};
@@ -104,6 +106,7 @@ fn it_writes_all_models_and_the_same_files_twice() {
         expected.push(format!("{name}.safetensors"));
         expected.push(format!("snapshots/{name}.safetensors"));
     }
+    expected.push("tempered.safetensors".to_owned());
     expected.sort();
     assert_eq!(names(first.path()), expected);
     for (a, b) in files(first.path()).iter().zip(files(second.path())) {
@@ -144,6 +147,55 @@ fn it_writes_all_models_and_the_same_files_twice() {
         assert_eq!(snapshots[3].log_z, model.log_z);
         assert_ne!(snapshots[0].forward, snapshots[1].forward);
     }
+    check_tempered(first.path(), 3, &[4444, 4445]);
+}
+
+/// The folder has the model of every temperature, whole, and the manifest's entry is of its bytes.
+fn check_tempered(folder: &Path, iterations: usize, seeds: &[u64]) {
+    let entry = manifest_of(folder).tempered.unwrap();
+    let mut recipe = TemperedRecipe::bundled();
+    recipe.base.iterations = iterations;
+    assert_eq!(entry.recipe, recipe);
+    let bytes = fs::read(folder.join(&entry.file)).unwrap();
+    assert_eq!(entry.sha256, weights::sha256(&bytes));
+    let file = weights::tempered::parse(&entry.file, &bytes).unwrap();
+    assert_eq!(file.metadata["experiment"], "tempered");
+    let stated: TemperedRecipe = serde_json::from_str(&file.metadata["recipe"]).unwrap();
+    assert_eq!(stated, recipe);
+    let ran: Vec<u64> = entry.ensemble.iter().map(|seed| seed.seed).collect();
+    assert_eq!(ran, seeds);
+    assert_eq!(entry.seed, seeds[0]);
+    assert_eq!(file.metadata["seed"], seeds[0].to_string());
+    assert_eq!(entry.ensemble[0].scores, entry.scores);
+    for (i, seed) in entry.ensemble.iter().enumerate() {
+        assert_eq!(entry.ensemble.iter().position(|s| s == seed), Some(i));
+    }
+}
+
+#[test]
+fn the_model_of_every_temperature_is_trained_alone_and_leaves_the_others() {
+    let folder = with_old_files();
+    let old = files(folder.path());
+    let arguments = ["--only", "tempered", "--iterations", "2", "--seeds", "3"];
+    let output = run(folder.path(), &arguments);
+    assert_success(&output);
+    check_tempered(folder.path(), 2, &[4444, 4445, 4446]);
+    let mut now = files(folder.path());
+    now.remove(&folder.path().join("tempered.safetensors"));
+    let manifest = folder.path().join("manifest.json");
+    assert_ne!(now.remove(&manifest), Some(old[&manifest].clone()));
+    assert!(now.iter().all(|(path, bytes)| old[path] == *bytes));
+    assert_eq!(manifest_of(folder.path()).models.len(), 1);
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let lines = printed.lines().filter(|line| line.starts_with("tempered "));
+    assert_eq!(lines.count(), 5, "{printed}");
+    // Another model's training keeps it.
+    let entry = manifest_of(folder.path()).tempered;
+    assert_success(&run(
+        folder.path(),
+        &["--only", "easy_buggy", "--iterations", "1"],
+    ));
+    assert_eq!(manifest_of(folder.path()).tempered, entry);
 }
 
 #[test]
@@ -242,16 +294,35 @@ fn ablate_writes_a_table_and_no_model() {
 }
 
 #[test]
+fn objectives_prints_a_table_and_writes_nothing() {
+    let folder = with_old_files();
+    let old = files(folder.path());
+    let output = run(folder.path(), &["--objectives", "--iterations", "20"]);
+    assert_success(&output);
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.starts_with("hard_off_policy"), "{printed}");
+    for objective in Objective::ALL {
+        assert!(printed.contains(objective.title()), "{printed}");
+    }
+    assert_eq!(files(folder.path()), old);
+}
+
+#[test]
 fn only_recipes_with_options_can_be_ablated() {
     check_refused(
         &["--ablate", "four_mode"],
-        "four_mode has no options to change; there are easy_solved, hard_solved, \
+        "four_mode has no options that --ablate changes; there are easy_solved, hard_solved, \
          four_mode_solved",
+    );
+    check_refused(
+        &["--ablate", "tempered"],
+        "tempered has no options that --ablate changes",
     );
     check_refused(
         &["--ablate", "nine_mode"],
         "no model is called `nine_mode`; there are easy_correct, easy_buggy, hard_on_policy, \
-         hard_off_policy, four_mode, easy_dropped, easy_solved, hard_solved, four_mode_solved",
+         hard_off_policy, four_mode, easy_dropped, easy_solved, hard_solved, four_mode_solved, \
+         tempered",
     );
 }
 
@@ -268,6 +339,10 @@ fn burn_trains_no_recipe_with_options() {
         ],
         "burn trains the classic recipes only, and easy_solved has options",
     );
+    check_refused(
+        &["--only", "tempered", "--trainer", "burn"],
+        "burn trains the classic recipes only, and tempered has options",
+    );
 }
 
 #[test]
@@ -280,7 +355,8 @@ fn list_names_the_models_and_writes_nothing() {
         let mut first_words = text.lines().map(|line| line.split_whitespace().next());
         first_words.any(|word| word == Some(e.name))
     };
-    assert!(experiment::all().all(named), "{text}");
+    let all = experiment::all().chain([&experiment::TEMPERED]);
+    assert!(all.into_iter().all(named), "{text}");
     assert_eq!(names(folder.path()), [""; 0]);
 }
 
@@ -289,7 +365,8 @@ fn an_unknown_name_is_refused_with_the_known_ones() {
     check_refused(
         &["--only", "easy_correct,nine_mode", "--iterations", "1"],
         "no model is called `nine_mode`; there are easy_correct, easy_buggy, hard_on_policy, \
-         hard_off_policy, four_mode, easy_dropped, easy_solved, hard_solved, four_mode_solved",
+         hard_off_policy, four_mode, easy_dropped, easy_solved, hard_solved, four_mode_solved, \
+         tempered",
     );
 }
 

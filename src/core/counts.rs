@@ -1,7 +1,9 @@
 //! Samples, counted: a histogram and the samples in each basin of the target.
 
+use serde::{Deserialize, Serialize};
+
 /// Counts of samples, block by block.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Counts {
     range: (f64, f64),
     bins: Vec<u32>,
@@ -63,6 +65,11 @@ impl Counts {
         }
         self.numbers += numbers;
         self.drawn += drawn;
+    }
+
+    /// Takes in what was counted elsewhere, in the same bins and basins.
+    pub fn merge_counts(&mut self, other: &Counts) {
+        self.merge(&other.bins, &other.above, other.numbers, other.drawn);
     }
 
     /// How many samples two counts, in the same bins and basins, have put into different places:

@@ -155,6 +155,30 @@ pub const FURTHER: [Experiment; 4] = [
     solved("four_mode_solved", "Four modes, solved", EXPERIMENTS[4]),
 ];
 
+/// The model that samples R^β / Z_β for every β of [`TEMPERED_BETAS`] (see [`crate::tempered`]): a
+/// model of another kind, and so not in the tables above. Half of its walks are drawn backwards:
+/// an archive weighs every mode by R^β, and with as many walks in each direction the learned log Z
+/// is too low for the one half by about what it is too high for the other.
+pub const TEMPERED: Experiment = Experiment {
+    options: Options {
+        backward_rollouts: BackwardRollouts::Archive {
+            rows: TEMPERED_BATCH / 2,
+            from_iteration: 20,
+            priority: Priority::Reward,
+        },
+        ..FURTHER[3].options
+    },
+    ..solved("tempered", "Four modes at any temperature", EXPERIMENTS[4])
+};
+/// The lowest and the highest exponent that it is trained for.
+pub const TEMPERED_BETAS: (f64, f64) = (0.25, 4.0);
+/// Trajectories in its batch.
+pub const TEMPERED_BATCH: usize = 2 * BATCH;
+/// Groups of its batch, each with an exponent of its own.
+pub const TEMPERED_GROUPS: usize = 8;
+/// Adam's learning rate for the network that gives its log Z.
+pub const TEMPERED_LOG_Z_LEARNING_RATE: f64 = 2e-2;
+
 /// The target, steps, iterations and batch of `classic`, and every option that was found to help.
 /// The learning rate, β2, the length of the noise and the archive's rows were chosen on the four
 /// modes; `train_distill --ablate` measures what each option is worth.

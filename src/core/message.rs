@@ -16,9 +16,15 @@ pub const PLACEHOLDER_STD: f64 = 0.3;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToEngine {
     /// The first message. `pretrained_url` is the absolute URL of the folder that holds
-    /// `NAME.safetensors`; with `gpu` false no GPU is asked for (after a crash, say).
-    Start { pretrained_url: String, gpu: bool },
-    /// Fetch and check the weights of the experiment called `model`.
+    /// `NAME.safetensors`, `kernels_url` that of the sampler for relaxed SIMD, where it is wanted;
+    /// with `gpu` false no GPU is asked for (after a crash, say).
+    Start {
+        pretrained_url: String,
+        kernels_url: Option<String>,
+        gpu: bool,
+    },
+    /// Fetch and check the weights of the experiment called `model`, or of the model of every
+    /// temperature.
     Load { model: String },
     /// Fetch and check the snapshots of `model`'s training: `file`, below the folder of the weights,
     /// must have the SHA-256 `sha256`.
@@ -118,6 +124,10 @@ pub struct Report {
     pub log_z: f64,
     /// Time in the iterations so far, in milliseconds.
     pub training_ms: f64,
+    /// Where the last iterations were done.
+    pub device: DeviceUsed,
+    /// Why the GPU does not train this run, where there is one.
+    pub why_cpu: Option<String>,
     /// Iterations per second of late; none while it is not known.
     pub per_second: Option<f64>,
     /// What was added to the curves since the report before.
@@ -188,6 +198,9 @@ pub struct SampleRequest {
     /// The place, from 0, of the snapshot of the training whose weights are used instead; it must
     /// have been loaded.
     pub snapshot: Option<u32>,
+    /// The exponent β, for the model of every temperature, which must have been loaded: its target
+    /// is R^β / Z_β. None for any other model.
+    pub beta: Option<f64>,
     /// Scale on the policy's standard deviation at every step ("temperature"), 0.02 to 5.
     pub sigma_scale: f64,
     /// The seed of the batch's random numbers.
@@ -322,6 +335,8 @@ pub struct BatchResult {
     pub snapshot: Option<u32>,
     /// Where it ran.
     pub device: DeviceUsed,
+    /// Whether it was drawn on the CPU by relaxed SIMD.
+    pub relaxed_simd: bool,
     /// True when the weights are not there and the placeholder policy was drawn.
     pub placeholder: bool,
     /// Trajectories drawn: the count asked for, or fewer when a newer request waited.
@@ -443,6 +458,7 @@ mod tests {
             id: 77,
             model: "four_mode".into(),
             snapshot: Some(7),
+            beta: Some(0.5),
             sigma_scale: 0.35,
             seed: u64::MAX - 1,
             count: 100_000,

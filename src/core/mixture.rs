@@ -177,16 +177,21 @@ impl Mixture {
             })
     }
 
+    /// The standard deviation of the narrowest mode, or of the narrowest of R^(1/temperature) if
+    /// that is narrower: a Gaussian of variance v becomes one of variance v·T.
+    fn narrowest_std(&self, temperature: f64) -> f64 {
+        let narrowest = self.modes.iter().fold(f64::INFINITY, |s, m| s.min(m.var));
+        (narrowest * temperature.min(1.0)).sqrt()
+    }
+
     /// The tempered target R^(1/temperature), normalised. Its partition function has no closed
     /// form; it is found by the trapezoid rule, which converges exponentially here.
     ///
     /// `temperature` must be positive.
     pub fn tempered(&self, temperature: f64) -> Tempered<'_> {
         let (lo, hi) = self.support(temperature);
-        let narrowest = self.modes.iter().fold(f64::INFINITY, |s, m| s.min(m.var));
-        // A Gaussian of variance v becomes one of variance v·T; eight points to its standard
-        // deviation leave no visible error.
-        let spacing = (narrowest * temperature.min(1.0)).sqrt() / 8.0;
+        // Eight points to a standard deviation leave no visible error.
+        let spacing = self.narrowest_std(temperature) / 8.0;
         let cells = ((hi - lo) / spacing).ceil() as usize;
         let spacing = (hi - lo) / cells as f64;
         let log_terms: Vec<f64> = (0..=cells)
@@ -214,6 +219,34 @@ impl Tempered<'_> {
     /// log Z_T, in nats.
     pub fn log_partition(&self) -> f64 {
         self.log_partition
+    }
+
+    /// An interval that holds all but less than 1e-15 of the mass.
+    pub fn support(&self) -> (f64, f64) {
+        self.target.support(self.temperature)
+    }
+
+    /// A width, as a standard deviation, that nothing in this density is much narrower than.
+    pub fn narrowest_std(&self) -> f64 {
+        self.target.narrowest_std(self.temperature)
+    }
+
+    /// The mass in each basin of the target, from left to right, to about 1e-4: by the midpoint
+    /// rule, between midpoints of the modes where the density need not vanish.
+    pub fn mode_mass(&self) -> Vec<f64> {
+        let (lo, hi) = self.support();
+        let mut edges = vec![lo];
+        edges.extend(self.target.midpoints());
+        edges.push(hi);
+        let mass = |pair: &[f64]| {
+            let cells = ((pair[1] - pair[0]) / self.narrowest_std() * 8.0)
+                .ceil()
+                .max(1.0);
+            let width = (pair[1] - pair[0]) / cells;
+            let middles = (0..cells as usize).map(|i| pair[0] + (i as f64 + 0.5) * width);
+            width * middles.map(|x| self.density(x)).sum::<f64>()
+        };
+        edges.windows(2).map(mass).collect()
     }
 
     /// The normalised density at `x`.
@@ -251,11 +284,58 @@ mod tests {
         }
     }
 
+    /// Weights are areas: a mode of weight two is two modes of weight one in the same place.
+    #[test]
+    fn a_heavy_mode_is_two_in_one_place() {
+        let light = [Mode::new(-1.0, 0.2), Mode::new(2.0, 0.5)];
+        let twice = Mixture::new(vec![light[0], light[1], light[1]]);
+        let heavy = Mixture::new(vec![light[0], light[1].weighing(2.0)]);
+        assert!((heavy.log_partition() - 3f64.ln()).abs() < 1e-15);
+        for x in [-3.0, -1.0, 0.4, 2.2] {
+            assert!((heavy.log_reward(x) - twice.log_reward(x)).abs() < 1e-12);
+            assert!((heavy.density(x) - twice.density(x)).abs() < 1e-12);
+            assert!((heavy.mass_between(-9.0, x) - twice.mass_between(-9.0, x)).abs() < 1e-12);
+        }
+        assert!((heavy.mean() - 1.0).abs() < 1e-12);
+        assert!((heavy.std() - twice.std()).abs() < 1e-12);
+        assert!((heavy.mode_mass().iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        let error = heavy.tempered(1.0).log_partition() - heavy.log_partition();
+        assert!(error.abs() < 1e-12);
+        let mut rng = ThreefryRng::new(11, 0);
+        let right = (0..10_000).filter(|_| heavy.sample(&mut rng) > 0.5).count();
+        // Five standard errors.
+        let expected = heavy.mass_between(0.5, f64::INFINITY);
+        assert!(
+            (right as f64 / 1e4 - expected).abs() < 5.0 * 0.0048,
+            "{right}"
+        );
+    }
+
+    #[test]
+    fn texts_leave_a_weight_of_one_out() {
+        let plain = serde_json::to_string(&Mode::new(1.0, 0.2)).unwrap();
+        assert_eq!(plain, r#"{"mean":1.0,"var":0.2}"#);
+        let heavy = Mode::new(1.0, 0.2).weighing(2.0);
+        for (text, mode) in [
+            (plain, Mode::new(1.0, 0.2)),
+            (serde_json::to_string(&heavy).unwrap(), heavy),
+        ] {
+            assert_eq!(serde_json::from_str::<Mode>(&text).unwrap(), mode);
+        }
+    }
+
     #[test]
     fn at_temperature_one_the_tempered_target_is_the_target() {
         let target = four();
         let tempered = target.tempered(1.0);
         assert!((tempered.log_partition() - target.log_partition()).abs() < 1e-12);
+        for (got, expected) in tempered.mode_mass().iter().zip(target.mode_mass()) {
+            assert!((got - expected).abs() < 1e-4, "{got} {expected}");
+        }
+        for temperature in [0.25, 4.0] {
+            let mass: f64 = target.tempered(temperature).mode_mass().iter().sum();
+            assert!((mass - 1.0).abs() < 1e-4, "{mass}");
+        }
     }
 
     #[test]

@@ -26,9 +26,11 @@ const fn column_tile<S: Simd>() -> usize {
 /// tiles.
 pub(crate) const FEATURE_ROW: usize = (FEATURES + 1).next_multiple_of(ROW_TILE);
 
-/// Where the parts of a network lie in its buffer, in units of floats.
+/// Where the parts of a network lie in its buffer, in units of floats: the first layers, each its
+/// columns by input, b0 and zeros; W1 [out, in]; b1; W2 by output (mean, raw number); and a line
+/// for b2. A row has one place for each neuron and zeros up to the width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Layout {
+pub struct Layout {
     /// What the first layer reads.
     pub inputs: Inputs,
     /// Neurons in each hidden layer.
@@ -38,6 +40,7 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
+    /// The layout of networks that read `inputs`, with `hidden` neurons a layer.
     pub fn new(inputs: Inputs, hidden: usize) -> Self {
         Layout {
             inputs,
@@ -48,12 +51,12 @@ impl Layout {
 
     /// Vectors in a row.
     #[inline(always)]
-    pub fn vectors<S: Simd>(self) -> usize {
+    pub(crate) fn vectors<S: Simd>(self) -> usize {
         self.width / S::F32_LANES
     }
 
     /// Rows of one first layer: a column of W0 for each input, b0, and zeros.
-    const fn first_rows(self) -> usize {
+    pub const fn first_rows(self) -> usize {
         match self.inputs {
             Inputs::Raw => 3,
             Inputs::StepFeatures { .. } => FEATURE_ROW,
@@ -61,22 +64,22 @@ impl Layout {
     }
 
     /// Floats that a state's features take: none where the state itself is read.
-    pub const fn feature_row(self) -> usize {
+    pub(crate) const fn feature_row(self) -> usize {
         match self.inputs {
             Inputs::Raw => 0,
             Inputs::StepFeatures { .. } => FEATURE_ROW,
         }
     }
 
-    /// Floats in a network's buffer: the first layers, W0 by input and b0 each, W1 [out, in], b1,
-    /// W2 by output (mean, raw), and a line for b2.
+    /// Floats in a network's buffer.
+    #[expect(clippy::len_without_is_empty, reason = "no network is empty")]
     pub fn len(self) -> usize {
         let first = self.inputs.layers() * self.first_rows();
         self.width * (first + self.width + 3) + LINE
     }
 
     /// The place of every parameter of a [`Policy`], in its storage order.
-    pub fn places(self) -> impl Iterator<Item = usize> {
+    pub(crate) fn places(self) -> impl Iterator<Item = usize> {
         let Layout { hidden, width, .. } = self;
         let (layers, inputs) = (self.inputs.layers(), self.inputs.width());
         let layer = self.first_rows() * width;
@@ -105,7 +108,7 @@ impl Layout {
     /// The parts of a buffer: the first layers, W1, b1, W2's row for the mean, its row for the raw
     /// number, b2.
     #[inline(always)]
-    pub fn parts<T>(self, buffer: &[T], lanes: usize) -> [&[T]; 6] {
+    pub(crate) fn parts<T>(self, buffer: &[T], lanes: usize) -> [&[T]; 6] {
         let mut rest = buffer;
         self.lengths(lanes).map(|len| {
             let (part, tail) = rest.split_at(len);
@@ -116,7 +119,7 @@ impl Layout {
 
     /// The same parts, to write to.
     #[inline(always)]
-    pub fn parts_mut<T>(self, buffer: &mut [T], lanes: usize) -> [&mut [T]; 6] {
+    pub(crate) fn parts_mut<T>(self, buffer: &mut [T], lanes: usize) -> [&mut [T]; 6] {
         let mut rest = buffer;
         self.lengths(lanes).map(|len| {
             let (part, tail) = std::mem::take(&mut rest).split_at_mut(len);
@@ -127,7 +130,7 @@ impl Layout {
 
     /// Where the first layer of `t` lies among the first layers, in vectors of `lanes`.
     #[inline(always)]
-    pub fn first_layer(self, t: f32, lanes: usize) -> std::ops::Range<usize> {
+    pub(crate) fn first_layer(self, t: f32, lanes: usize) -> std::ops::Range<usize> {
         let len = self.first_rows() * self.width / lanes;
         let begin = self.inputs.layer(t as usize) * len;
         begin..begin + len

@@ -99,6 +99,26 @@ mod tests {
         );
     }
 
+    /// The manifest and the files of the first models know nothing of the later options.
+    #[test]
+    fn later_options_are_named_where_they_are_not_classic() {
+        let text = serde_json::to_string(&Options::CLASSIC).unwrap();
+        assert!(!text.contains("objective") && !text.contains("std_range"));
+        for objective in Objective::ALL {
+            let options = Options {
+                objective,
+                std_range: StdRange {
+                    min_std: 0.05,
+                    max_std: 2.0,
+                },
+                backward_mean: BackwardMean::FixedBridge { step_std: 0.5 },
+                ..Options::CLASSIC
+            };
+            let text = serde_json::to_string(&options).unwrap();
+            assert_eq!(serde_json::from_str::<Options>(&text).unwrap(), options);
+        }
+    }
+
     #[test]
     fn the_learning_rate_warms_up_and_falls() {
         let schedule = Schedule::WarmUpCosine {

@@ -551,6 +551,25 @@ mod tests {
     }
 
     #[test]
+    fn a_range_moves_the_standard_deviations_and_no_mean() {
+        let usual = Policy::<f64>::init(8, &mut ThreefryRng::new(1, 0));
+        let range = StdRange {
+            min_std: 0.5,
+            max_std: 3.0,
+        };
+        let wide = usual.clone().with_std_range(range);
+        assert_eq!(wide.cast::<f32>().std_range(), range);
+        let x = [-2.0, 0.3, 5.0];
+        for (x, block) in x.into_iter().zip(wide.evaluate_many(&x, 2.0)) {
+            let [law, wide] = [&usual, &wide].map(|policy| policy.evaluate(x, 2.0));
+            let share = (law.std - MIN_STD) / (MAX_STD - MIN_STD);
+            assert_eq!(wide.mean, law.mean);
+            assert!((wide.std - (0.5 + 2.5 * share)).abs() < 1e-12);
+            assert!((block.std - wide.std).abs() < 1e-12);
+        }
+    }
+
+    #[test]
     fn initial_weights_fill_their_range_and_no_more() {
         let policy = Policy::<f64>::init(64, &mut ThreefryRng::new(1, 0));
         let bounds = [2.0f64, 2.0, 64.0, 64.0, 64.0, 64.0].map(|fan_in| 1.0 / fan_in.sqrt());

@@ -5,9 +5,10 @@ use crate::balance::BackwardMean;
 use crate::noise::Noise;
 use crate::policy::{Policy, constant};
 use num_traits::Float;
+use serde::{Deserialize, Serialize};
 
 /// How trajectories are drawn.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rollout {
     /// The state S0 in which every trajectory starts.
     pub start: f64,

@@ -373,7 +373,14 @@ mod tests {
             (inputs, hidden, steps, scale, std, count, first)
         }) {
             let mut rng = ThreefryRng::new(hidden as u64, 0);
-            let policy = Policy::<f64>::init_with(inputs, hidden, &mut rng);
+            let range = match hidden {
+                16 => StdRange {
+                    min_std: 0.03,
+                    max_std: 2.5,
+                },
+                _ => StdRange::USUAL,
+            };
+            let policy = Policy::<f64>::init_with(inputs, hidden, &mut rng).with_std_range(range);
             let rollout = Rollout {
                 start: 0.25,
                 steps,

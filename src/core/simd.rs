@@ -48,6 +48,8 @@ impl Level {
             Arch::V3(_) => "AVX2",
             #[cfg(target_arch = "wasm32")]
             Arch::Simd128(_) => "simd128",
+            #[cfg(target_arch = "wasm32")]
+            Arch::RelaxedSimd(_) => "relaxed SIMD",
             #[cfg(target_arch = "aarch64")]
             Arch::Neon(_) => "NEON",
             Arch::Scalar => "scalar",
@@ -60,9 +62,13 @@ impl Level {
     pub(crate) fn dispatch<Op: WithSimd>(self, op: Op) -> Op::Output {
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
         match self.0 {
+            // One of the two: what the file was built with.
+            #[cfg(not(target_feature = "relaxed-simd"))]
             Arch::Simd128(simd) => Simd::vectorize(simd, op),
+            #[cfg(target_feature = "relaxed-simd")]
+            Arch::RelaxedSimd(simd) => Simd::vectorize(simd, op),
             // So the file carries no second copy of everything in plain scalars.
-            _ => unreachable!("a browser without simd128 refuses the whole file"),
+            _ => unreachable!("a browser without these vectors refuses the whole file"),
         }
         #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
         self.0.dispatch(op)

@@ -29,6 +29,8 @@ use pulp::{Simd, WithSimd};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
+pub mod tempered;
+
 /// Streams of a run's seed: each use of randomness has its own.
 pub mod stream {
     /// The forward policy's initial weights.
@@ -43,8 +45,12 @@ pub mod stream {
     pub const BACKWARD_NOISE: u32 = 4;
     /// The noise of trajectories that estimate log Z.
     pub const SCORE: u32 = 5;
+    /// The exponents of a batch that is trained at several temperatures.
+    pub const BETAS: u32 = 6;
+    /// The initial weights of log Z, where it is a network.
+    pub const LOG_Z: u32 = 7;
     /// The flow network's initial weights.
-    pub const FLOW: u32 = 6;
+    pub const FLOW: u32 = 8;
 }
 
 /// The seed of a stream of noise that belongs to the run's `seed`.
@@ -99,6 +105,17 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// A checkpoint from its numbers, in the order of [`Checkpoint::numbers`].
+    pub fn new(iteration: u32, numbers: Vec<f32>) -> Checkpoint {
+        Checkpoint { iteration, numbers }
+    }
+
+    /// log Z and its moments, then parameters, first and second moments of every network. Each is
+    /// laid out as a [`Layout`](crate::network::Layout) says.
+    pub fn numbers(&self) -> &[f32] {
+        &self.numbers
+    }
+
     /// Whether every number of it is finite.
     pub fn is_finite(&self) -> bool {
         self.numbers.iter().all(|number| number.is_finite())
@@ -116,6 +133,8 @@ pub struct Trainer {
     level: Level,
     noise: u64,
     reward: Reward,
+    /// The exponent β of the reward that is trained on.
+    exponent: f32,
     forward: Side,
     backward: Side,
     /// Its mean output is log F; the other is nobody's.
@@ -216,8 +235,9 @@ impl Replay {
         })
     }
 
-    /// Chooses the terminal states of an iteration's rows. Returns the number of rows.
-    fn choose(&mut self, recipe: &Recipe, iteration: usize) -> usize {
+    /// Chooses the terminal states of an iteration's rows, where R^`exponent` is trained on.
+    /// Returns the number of rows.
+    fn choose(&mut self, recipe: &Recipe, iteration: usize, exponent: f64) -> usize {
         if let BackwardRollouts::Archive {
             from_iteration,
             priority,
@@ -228,7 +248,7 @@ impl Replay {
                 return 0;
             }
             match priority {
-                Priority::Reward => self.archive.weigh_by_reward(1.0),
+                Priority::Reward => self.archive.weigh_by_reward(exponent),
                 Priority::Rank => self.archive.weigh_by_rank(),
             }
         }
@@ -267,10 +287,8 @@ struct Scratch {
     start_features: Aligned,
     start_first: Aligned,
     start_second: Aligned,
-    /// The gradient by the second hidden layer's sums.
-    delta: Aligned,
-    /// The gradient by the first hidden layer's sums, where features are read.
-    first_delta: Aligned,
+    /// The gradients by the second hidden layer's sums, and by the first's where features are read.
+    deltas: [Aligned; 2],
 }
 
 /// The mixture, ready for vectors.
@@ -363,6 +381,7 @@ impl Trainer {
             level: Level::best(),
             noise,
             reward: Reward::new(&Mixture::new(recipe.modes.clone())),
+            exponent: 1.0,
             backward: Side::new(backward, steps),
             flow: objective.learns_flow().then(|| Side::new(&flow(), steps)),
             log_z,
@@ -384,11 +403,13 @@ impl Trainer {
                 start_features: Aligned::zeros(ROW_TILE * layout.feature_row()),
                 start_first: Aligned::zeros(ROW_TILE * width),
                 start_second: Aligned::zeros(ROW_TILE * width),
-                delta: Aligned::zeros(CHUNK * width),
-                first_delta: Aligned::zeros(match layout.inputs {
-                    Inputs::Raw => 0,
-                    Inputs::StepFeatures { .. } => CHUNK * width,
-                }),
+                deltas: [
+                    Aligned::zeros(CHUNK * width),
+                    Aligned::zeros(match layout.inputs {
+                        Inputs::Raw => 0,
+                        Inputs::StepFeatures { .. } => CHUNK * width,
+                    }),
+                ],
             },
             recipe: recipe.clone(),
             forward,
@@ -495,7 +516,7 @@ impl Trainer {
         let Some(replay) = &mut self.replay else {
             return 0;
         };
-        let rows = replay.choose(&self.recipe, self.iteration);
+        let rows = replay.choose(&self.recipe, self.iteration, self.exponent.into());
         let first = (self.iteration * replay.rows) as u32;
         self.level.dispatch(DrawBack {
             trainer: self,
@@ -566,6 +587,11 @@ impl Trainer {
         self.log_z_moments = [first, second];
         self.iteration = checkpoint.iteration as usize;
         true
+    }
+
+    /// The seed of the trajectories' noise.
+    pub fn noise(&self) -> u64 {
+        self.noise
     }
 
     /// Finished iterations.
@@ -714,6 +740,7 @@ impl WithSimd for Batch<'_> {
         let Trainer {
             recipe,
             reward,
+            exponent,
             forward,
             backward,
             flow,
@@ -855,9 +882,11 @@ impl WithSimd for Batch<'_> {
             let (terminal, _) = S::as_simd_f32s(&scratch.states[steps]);
             let residual = scratch.residual.vectors_mut::<S>();
             let log_reward = scratch.log_reward.vectors_mut::<S>();
+            let exponent = simd.splat_f32s(*exponent);
             for v in 0..vectors {
                 log_reward[v] = reward.log(simd, terminal[v]);
-                residual[v] = simd.sub_f32s(residual[v], log_reward[v]);
+                let raised = simd.mul_f32s(exponent, log_reward[v]);
+                residual[v] = simd.sub_f32s(residual[v], raised);
             }
             if is_new
                 && matches!(source, Source::Draw { .. })
@@ -1006,36 +1035,19 @@ impl WithSimd for Batch<'_> {
                 if of == Of::Backward && backward_mean.fixed_std(t).is_some() {
                     continue;
                 }
-                backpropagate(
-                    simd,
-                    side,
-                    slot,
-                    t,
-                    &scratch.states[t],
-                    &by[..rows],
-                    (
-                        scratch.delta.vectors_mut::<S>(),
-                        scratch.first_delta.vectors_mut::<S>(),
-                    ),
-                );
+                let (x, deltas) = (&scratch.states[t], &mut scratch.deltas);
+                backpropagate(simd, side, slot, (x, t), &by[..rows], deltas);
             }
         }
-        backpropagate_rows(
-            simd,
-            &forward.network,
-            &mut forward.gradient,
-            (&[start; ROW_TILE], 0.0),
-            (
-                scratch.start_features.floats(),
-                scratch.start_first.vectors::<S>(),
-                scratch.start_second.vectors::<S>(),
-            ),
-            (&start_by_mean, &start_by_raw),
-            (
-                scratch.delta.vectors_mut::<S>(),
-                scratch.first_delta.vectors_mut::<S>(),
-            ),
-        );
+        simd.vectorize(Backpropagate {
+            network: &forward.network,
+            gradient: &mut forward.gradient,
+            state: (&[start; ROW_TILE], 0.0),
+            features: scratch.start_features.floats(),
+            layers: [&scratch.start_first, &scratch.start_second].map(Aligned::floats),
+            by_output: [&start_by_mean, &start_by_raw],
+            deltas: &mut scratch.deltas,
+        });
         *log_z_gradient = match objective.learns_log_z() {
             true => by_log_z as f32,
             false => 0.0,
@@ -1162,99 +1174,116 @@ fn scale(values: &mut [f32; CHUNK], factors: &[f32]) {
     }
 }
 
-/// Adds to a side's gradient what the chunk's step, kept at `slot`, contributes. `by_residual` is
-/// the loss's derivative by each row's residual.
+/// Adds to a side's gradient what the chunk's step from the states (x, t), kept at `slot`,
+/// contributes. `by_residual` is the loss's derivative by each row's residual.
 #[inline(always)]
 fn backpropagate<S: Simd>(
     simd: S,
     side: &mut Side,
     slot: usize,
-    t: usize,
-    x: &[f32; CHUNK],
+    (x, t): (&[f32; CHUNK], usize),
     by_residual: &[f32],
-    deltas: (&mut [S::f32s], &mut [S::f32s]),
+    deltas: &mut [Aligned; 2],
 ) {
     let rows = by_residual.len();
     scale(&mut side.by_mean[slot], by_residual);
     scale(&mut side.by_raw[slot], by_residual);
     let layout = side.network.layout;
-    let (n, features) = (layout.vectors::<S>(), layout.feature_row());
-    let place = slot * CHUNK * n;
-    backpropagate_rows(
-        simd,
-        &side.network,
-        &mut side.gradient,
-        (&x[..rows], t as f32),
-        (
-            &side.features.floats()[slot * CHUNK * features..][..rows * features],
-            &side.first.vectors::<S>()[place..][..rows * n],
-            &side.second.vectors::<S>()[place..][..rows * n],
-        ),
-        (&side.by_mean[slot][..rows], &side.by_raw[slot][..rows]),
+    let (width, features) = (layout.width, layout.feature_row());
+    let layers = [&side.first, &side.second];
+    simd.vectorize(Backpropagate {
+        network: &side.network,
+        gradient: &mut side.gradient,
+        state: (&x[..rows], t as f32),
+        features: &side.features.floats()[slot * CHUNK * features..][..rows * features],
+        layers: layers.map(|layer| &layer.floats()[slot * CHUNK * width..][..rows * width]),
+        by_output: [&side.by_mean[slot][..rows], &side.by_raw[slot][..rows]],
         deltas,
-    );
+    });
 }
 
-/// Adds to `gradient` what rows (x, t) contribute, given their activations and the loss's
-/// derivatives by their means and raw numbers.
-#[inline(always)]
-fn backpropagate_rows<S: Simd>(
-    simd: S,
-    network: &Network,
-    gradient: &mut Aligned,
-    (x, t): (&[f32], f32),
-    (features, first, second): (&[f32], &[S::f32s], &[S::f32s]),
-    (by_mean, by_raw): (&[f32], &[f32]),
-    (delta, first_delta): (&mut [S::f32s], &mut [S::f32s]),
-) {
-    let layout = network.layout;
-    let n = layout.vectors::<S>();
-    let parts = layout.parts(network.parameters.vectors::<S>(), S::F32_LANES);
-    let [_, w1, _, to_mean, to_raw, _] = parts;
-    let b2 = gradient.floats_mut().len() - simd::LINE;
-    gradient.floats_mut()[b2] += by_mean.iter().sum::<f32>();
-    gradient.floats_mut()[b2 + 1] += by_raw.iter().sum::<f32>();
-    let [into_layers, into_w1, into_b1, into_mean, into_raw, _] =
-        layout.parts_mut(gradient.vectors_mut::<S>(), S::F32_LANES);
-    let into_layer = &mut into_layers[layout.first_layer(t, S::F32_LANES)];
+/// Adds to a gradient what rows (x, t) contribute, given their activations and the loss's
+/// derivatives by their means and raw numbers. A function of its own in the machine's code, by
+/// [`Simd::vectorize`]: it is called from two places, and compiled better by itself than as a part
+/// of the batch.
+struct Backpropagate<'a> {
+    network: &'a Network,
+    gradient: &'a mut Aligned,
+    state: (&'a [f32], f32),
+    features: &'a [f32],
+    /// Both hidden layers, a row of activations for each state.
+    layers: [&'a [f32]; 2],
+    /// The derivatives by mean and raw number.
+    by_output: [&'a [f32]; 2],
+    /// Room for the gradients by both hidden layers' sums, the second's first.
+    deltas: &'a mut [Aligned; 2],
+}
 
-    // The output layer, and through the second hidden layer's ELU.
-    for v in 0..n {
-        let (w_mean, w_raw) = (to_mean[v], to_raw[v]);
-        let mut sums = [into_mean[v], into_raw[v], into_b1[v]];
-        for (((second, delta), &by_mean), &by_raw) in second
-            .chunks_exact(n)
-            .zip(delta.chunks_exact_mut(n))
-            .zip(by_mean)
-            .zip(by_raw)
-        {
-            let (by_mean, by_raw) = (simd.splat_f32s(by_mean), simd.splat_f32s(by_raw));
-            let neuron = second[v];
-            sums[0] = mul_add(simd, by_mean, neuron, sums[0]);
-            sums[1] = mul_add(simd, by_raw, neuron, sums[1]);
-            let by_neuron = mul_add(simd, w_raw, by_raw, simd.mul_f32s(w_mean, by_mean));
-            let by_sum = simd.mul_f32s(by_neuron, simd::elu_slope(simd, neuron));
-            sums[2] = simd.add_f32s(sums[2], by_sum);
-            delta[v] = by_sum;
+impl WithSimd for Backpropagate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Backpropagate {
+            network,
+            gradient,
+            state: (x, t),
+            features,
+            layers,
+            by_output: [by_mean, by_raw],
+            deltas: [delta, first_delta],
+        } = self;
+        let [first, second]: [&[S::f32s]; 2] = layers.map(bytemuck::cast_slice);
+        let (delta, first_delta) = (delta.vectors_mut::<S>(), first_delta.vectors_mut::<S>());
+        let layout = network.layout;
+        let n = layout.vectors::<S>();
+        let parts = layout.parts(network.parameters.vectors::<S>(), S::F32_LANES);
+        let [_, w1, _, to_mean, to_raw, _] = parts;
+        let b2 = gradient.floats_mut().len() - simd::LINE;
+        gradient.floats_mut()[b2] += by_mean.iter().sum::<f32>();
+        gradient.floats_mut()[b2 + 1] += by_raw.iter().sum::<f32>();
+        let [into_layers, into_w1, into_b1, into_mean, into_raw, _] =
+            layout.parts_mut(gradient.vectors_mut::<S>(), S::F32_LANES);
+        let into_layer = &mut into_layers[layout.first_layer(t, S::F32_LANES)];
+
+        // The output layer, and through the second hidden layer's ELU.
+        for v in 0..n {
+            let (w_mean, w_raw) = (to_mean[v], to_raw[v]);
+            let mut sums = [into_mean[v], into_raw[v], into_b1[v]];
+            for (((second, delta), &by_mean), &by_raw) in second
+                .chunks_exact(n)
+                .zip(delta.chunks_exact_mut(n))
+                .zip(by_mean)
+                .zip(by_raw)
+            {
+                let (by_mean, by_raw) = (simd.splat_f32s(by_mean), simd.splat_f32s(by_raw));
+                let neuron = second[v];
+                sums[0] = mul_add(simd, by_mean, neuron, sums[0]);
+                sums[1] = mul_add(simd, by_raw, neuron, sums[1]);
+                let by_neuron = mul_add(simd, w_raw, by_raw, simd.mul_f32s(w_mean, by_mean));
+                let by_sum = simd.mul_f32s(by_neuron, simd::elu_slope(simd, neuron));
+                sums[2] = simd.add_f32s(sums[2], by_sum);
+                delta[v] = by_sum;
+            }
+            [into_mean[v], into_raw[v], into_b1[v]] = sums;
         }
-        [into_mean[v], into_raw[v], into_b1[v]] = sums;
-    }
-    let delta: &[f32] = bytemuck::cast_slice(&delta[..x.len() * n]);
-    let hidden = Hidden::<S> {
-        n,
-        reads: match layout.inputs {
-            Inputs::Raw => Reads::State(x, t),
-            Inputs::StepFeatures { .. } => Reads::Features(features),
-        },
-        first,
-        delta,
-        w1,
-    };
-    let first_delta = &mut first_delta[..features.len() / FEATURE_ROW * n];
-    if S::F32_LANES >= simd::LINE {
-        hidden.backpropagate::<4>(simd, into_w1, into_layer, first_delta);
-    } else {
-        hidden.backpropagate::<2>(simd, into_w1, into_layer, first_delta);
+        let delta: &[f32] = bytemuck::cast_slice(&delta[..x.len() * n]);
+        let hidden = Hidden::<S> {
+            n,
+            reads: match layout.inputs {
+                Inputs::Raw => Reads::State(x, t),
+                Inputs::StepFeatures { .. } => Reads::Features(features),
+            },
+            first,
+            delta,
+            w1,
+        };
+        let first_delta = &mut first_delta[..features.len() / FEATURE_ROW * n];
+        if S::F32_LANES >= simd::LINE {
+            hidden.backpropagate::<4>(simd, into_w1, into_layer, first_delta);
+        } else {
+            hidden.backpropagate::<2>(simd, into_w1, into_layer, first_delta);
+        }
     }
 }
 
@@ -1439,8 +1468,8 @@ impl WithSimd for Adam<'_> {
         let backward_learns = recipe.options.backward_mean.fixed_std(1).is_none();
         let backward = Some(&mut trainer.backward).filter(|_| backward_learns);
         let sides = [Some(&mut trainer.forward), backward, trainer.flow.as_mut()];
-        // A number less itself is 0, and what is no finite number less itself is none at all.
-        let mut nothing = simd.splat_f32s(trainer.log_z_gradient - trainer.log_z_gradient);
+        // A number less itself, or times 0, is 0, and what is no finite number then is none at all.
+        let mut nothing = simd.splat_f32s(0.0 * trainer.log_z_gradient);
         for side in sides.iter().flatten() {
             for &g in side.gradient.vectors::<S>() {
                 nothing = simd.add_f32s(nothing, simd.sub_f32s(g, g));
@@ -1824,7 +1853,11 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_weights() {
-        for options in [Options::CLASSIC, OPTIONS] {
+        let objectives = Objective::ALL.map(|objective| Options {
+            objective,
+            ..OPTIONS
+        });
+        for options in objectives.into_iter().chain([Options::CLASSIC]) {
             let recipe = Recipe {
                 options,
                 ..recipe(64, 5, BackwardLoop::Correct)
@@ -1836,6 +1869,170 @@ mod tests {
             };
             assert_eq!(run(), run());
         }
+    }
+
+    fn with_objective(objective: Objective, batch: usize) -> Recipe {
+        Recipe {
+            batch,
+            options: Options {
+                objective,
+                ..Options::CLASSIC
+            },
+            ..recipe(16, 5, BackwardLoop::Correct)
+        }
+    }
+
+    /// A step's batch is the plain rollout's, whatever its size, and so are the loss and what is
+    /// reported as log Z.
+    #[test]
+    fn a_step_reports_the_plain_loss_of_its_batch() {
+        for objective in Objective::ALL {
+            for batch in [16, 64, 91] {
+                let recipe = with_objective(objective, batch);
+                for level in Level::all() {
+                    let mut trainer = Trainer::new(&recipe, 3).at(level);
+                    let forward = trainer.forward().cast();
+                    let plain = Plain {
+                        recipe: &recipe,
+                        policies: [
+                            forward.clone(),
+                            trainer.backward().cast(),
+                            trainer.flow().map_or(forward, |flow| flow.cast()),
+                        ],
+                        log_z: 0.0,
+                    };
+                    let rollout = Rollout {
+                        start: recipe.start,
+                        steps: recipe.steps,
+                        sigma_scale: 1.0,
+                        extra_std: match objective {
+                            Objective::ReverseKl => 0.0,
+                            _ => 2.0,
+                        },
+                        seed: noise_seed(3, stream::NOISE),
+                        first: 0,
+                    };
+                    let trajectories = rollout.draw(&trainer.forward(), batch);
+                    let terms = plain.terms(&trajectories);
+                    let expected = objective.loss(0.0, &terms);
+                    let progress = trainer.step();
+                    assert!(progress.is_finite);
+                    let error = f64::from(progress.loss) / expected - 1.0;
+                    assert!(error.abs() < 1e-3, "{objective:?} {batch}: {error}");
+                    if !objective.learns_log_z() {
+                        let estimate = -Objective::ReverseKl.loss(0.0, &terms);
+                        let error = f64::from(progress.log_z) / estimate - 1.0;
+                        assert!(error.abs() < 1e-3, "{objective:?} {batch}: {error}");
+                        assert_eq!(trainer.log_z(), progress.log_z);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn reverse_kl_draws_its_own_trajectories() {
+        let recipe = |options, exploration| Recipe {
+            options: Options {
+                objective: Objective::ReverseKl,
+                ..options
+            },
+            exploration,
+            ..recipe(16, 5, BackwardLoop::Correct)
+        };
+        let run = |recipe: &Recipe| {
+            let mut trainer = Trainer::new(recipe, 3);
+            (0..4).map(|_| trainer.step()).collect::<Vec<Progress>>()
+        };
+        let on_policy = Options {
+            backward_rollouts: BackwardRollouts::None,
+            ..OPTIONS
+        };
+        let constant = Exploration::Constant { std: 2.0 };
+        assert_eq!(
+            run(&recipe(OPTIONS, constant)),
+            run(&recipe(on_policy, Exploration::None))
+        );
+    }
+
+    #[test]
+    fn a_fixed_bridge_learns_nothing_backwards() {
+        for objective in Objective::ALL {
+            let mut recipe = with_objective(objective, 64);
+            recipe.options.backward_mean = BackwardMean::FixedBridge { step_std: 0.8 };
+            recipe.options.backward_rollouts = BackwardRollouts::Tempered {
+                rows: 20,
+                exponent: 0.5,
+            };
+            let mut trainer = Trainer::new(&recipe, 3);
+            let before = trainer.clone();
+            for _ in 0..3 {
+                assert!(trainer.step().is_finite);
+            }
+            assert_eq!(trainer.backward(), before.backward());
+            assert_ne!(trainer.forward(), before.forward());
+            assert_eq!(trainer.flow().is_some(), objective.learns_flow());
+            assert_eq!(trainer.flow() != before.flow(), objective.learns_flow());
+        }
+    }
+
+    /// What is set before the first iteration is as good as in the recipe, and what is set later
+    /// does not undo what was learned.
+    #[test]
+    fn rates_and_exploration_change_in_the_middle_of_a_run() {
+        let constant = Exploration::Constant { std: 0.7 };
+        let changed = Recipe {
+            learning_rate: 2e-3,
+            log_z_learning_rate: 0.05,
+            exploration: constant,
+            ..recipe(16, 5, BackwardLoop::Correct)
+        };
+        let mut trainer = Trainer::new(&recipe(16, 5, BackwardLoop::Correct), 3);
+        trainer.set_rates(2e-3, 0.05);
+        trainer.set_exploration(constant);
+        assert_eq!(trainer.recipe(), &changed);
+        let mut expected = Trainer::new(&changed, 3);
+        for _ in 0..3 {
+            assert_eq!(trainer.step(), expected.step());
+        }
+        trainer.set_rates(0.0, 0.0);
+        let before = (trainer.forward(), trainer.backward(), trainer.log_z());
+        trainer.step();
+        assert_eq!(
+            before,
+            (trainer.forward(), trainer.backward(), trainer.log_z())
+        );
+    }
+
+    #[test]
+    fn a_batch_without_a_finite_gradient_teaches_nothing() {
+        for objective in Objective::ALL {
+            for level in Level::all() {
+                let recipe = with_objective(objective, 91);
+                let mut trainer = Trainer::new(&recipe, 3).at(level);
+                trainer.step();
+                trainer.recipe.start = f64::NAN;
+                let before = trainer.clone();
+                let progress = trainer.step();
+                assert!(!progress.is_finite, "{objective:?} {} {progress:?}", level.name());
+                assert_eq!(progress.log_z, before.log_z());
+                assert_eq!(trainer.forward(), before.forward());
+                assert_eq!(trainer.backward(), before.backward());
+                assert_eq!(trainer.flow(), before.flow());
+                trainer.recipe.start = recipe.start;
+                assert!(trainer.step().is_finite, "{objective:?}");
+                assert_ne!(trainer.forward(), before.forward());
+            }
+        }
+    }
+
+    /// The gradient is finite, and the weights leave the floats by the rate.
+    #[test]
+    fn weights_that_are_no_numbers_any_more_are_told() {
+        let mut trainer = Trainer::new(&recipe(16, 5, BackwardLoop::Correct), 3);
+        assert!(trainer.step().is_finite);
+        trainer.set_rates(1e39, 0.1);
+        assert!(!trainer.step().is_finite);
     }
 
     #[test]

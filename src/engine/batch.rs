@@ -4,7 +4,7 @@
 use gflownet_tour_core::counts::Counts;
 use gflownet_tour_core::density::{Laws, Tails, TerminalDensity};
 use gflownet_tour_core::divergence;
-use gflownet_tour_core::experiment::Experiment;
+use gflownet_tour_core::experiment::{Experiment, TEMPERED, TEMPERED_BETAS};
 use gflownet_tour_core::message::SampleRequest;
 use gflownet_tour_core::mixture::Mixture;
 use gflownet_tour_core::rollout::{Rollout, Trajectories};
@@ -29,16 +29,30 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Checks a request. Counts and the sigma scale beyond their bounds are brought to the
-    /// nearest bound; there is always at least one trajectory, bin and cell.
+    /// Checks a request. Counts, the exponent and the sigma scale beyond their bounds are brought to
+    /// the nearest bound; there is always at least one trajectory, bin and cell.
     ///
     /// # Errors
-    /// When the model is none of the experiments, or the sigma scale or the x-range is not a
+    /// When the model is none of the experiments, or has an exponent and is not the model of every
+    /// temperature, or that one has none; or the sigma scale, the exponent or the x-range is not a
     /// number or the range is empty: there is no nearest sensible value.
     pub fn of(mut request: SampleRequest) -> Result<Plan, String> {
-        let Some(experiment) = Experiment::named(&request.model) else {
-            return Err(format!("there is no experiment `{}`", request.model));
+        let experiment = match request.beta {
+            None => Experiment::named(&request.model),
+            Some(_) => (request.model == TEMPERED.name).then_some(&TEMPERED),
         };
+        let Some(experiment) = experiment else {
+            let at = request
+                .beta
+                .map_or(String::new(), |b| format!(" at β = {b}"));
+            return Err(format!("there is no experiment `{}`{at}", request.model));
+        };
+        if let Some(beta) = &mut request.beta {
+            if beta.is_nan() {
+                return Err(format!("the exponent is {beta}"));
+            }
+            *beta = beta.clamp(TEMPERED_BETAS.0, TEMPERED_BETAS.1);
+        }
         if !request.sigma_scale.is_finite() {
             return Err(format!("the sigma scale is {}", request.sigma_scale));
         }
@@ -174,7 +188,12 @@ impl Exact {
         let density = terminal.averages(lo, hi, request.cells as usize);
         Exact {
             density: density.iter().map(|&density| density as f32).collect(),
-            total_variation: divergence::total_variation(&terminal, &target),
+            total_variation: match request.beta {
+                None => divergence::total_variation(&terminal, &target),
+                Some(beta) => {
+                    divergence::total_variation_tempered(&terminal, &target.tempered(1.0 / beta))
+                }
+            },
             mode_mass: divergence::mode_mass(&terminal, &target),
         }
     }
@@ -187,7 +206,7 @@ pub struct ExactCache {
     last: Option<(Key, Exact)>,
 }
 
-type Key = (&'static str, u64, (u64, u64), u32);
+type Key = (&'static str, Option<u64>, u64, (u64, u64), u32);
 
 impl ExactCache {
     /// The exact part of `plan` under `policy`, which must be the same at every call for the
@@ -196,6 +215,7 @@ impl ExactCache {
         let request = &plan.request;
         let key = (
             plan.experiment.name,
+            request.beta.map(f64::to_bits),
             request.sigma_scale.to_bits(),
             (request.range.0.to_bits(), request.range.1.to_bits()),
             request.cells,
@@ -221,6 +241,7 @@ mod tests {
             id: 1,
             model: "easy_correct".into(),
             snapshot: None,
+            beta: None,
             sigma_scale: 1.0,
             seed: 1,
             count: 20_000,
@@ -248,6 +269,18 @@ mod tests {
         })
         .unwrap();
         assert_eq!(plan.request.sigma_scale, 5.0);
+        let tempered = |beta| {
+            let model = "tempered".into();
+            let beta = Some(beta);
+            let plan = Plan::of(SampleRequest {
+                model,
+                beta,
+                ..request()
+            });
+            plan.unwrap().request.beta
+        };
+        assert_eq!(tempered(9.0), Some(4.0));
+        assert_eq!(tempered(f64::NEG_INFINITY), Some(0.25));
         assert_eq!(plan.request.count, MOST_TRAJECTORIES);
         assert_eq!(plan.request.paths, MOST_PATHS);
         assert_eq!(plan.request.bins, 1);
@@ -259,6 +292,19 @@ mod tests {
         let refused = |request| Plan::of(request).unwrap_err();
         let model = "nine_mode".to_string();
         assert!(refused(SampleRequest { model, ..request() }).contains("`nine_mode`"));
+        let (beta, model) = (Some(0.5), "tempered".to_string());
+        assert!(refused(SampleRequest { beta, ..request() }).contains("at β = 0.5"));
+        let none = SampleRequest {
+            model: model.clone(),
+            ..request()
+        };
+        assert!(refused(none).contains("`tempered`"));
+        let nan = SampleRequest {
+            model,
+            beta: Some(f64::NAN),
+            ..request()
+        };
+        assert!(refused(nan).contains("exponent is NaN"));
         let sigma_scale = f64::NAN;
         assert!(
             refused(SampleRequest {
@@ -354,6 +400,16 @@ mod tests {
             },
             SampleRequest {
                 model: "hard_off_policy".into(),
+                ..request()
+            },
+            SampleRequest {
+                model: "tempered".into(),
+                beta: Some(0.5),
+                ..request()
+            },
+            SampleRequest {
+                model: "tempered".into(),
+                beta: Some(2.0),
                 ..request()
             },
         ] {

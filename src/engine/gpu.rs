@@ -16,7 +16,7 @@ use cubecl::server::Handle;
 use gflownet_tour_core::counts::Counts;
 use gflownet_tour_core::noise::{CENTRAL, Noise, TAIL, ThreefryRng};
 use gflownet_tour_core::policy::{
-    FEATURES, FREQUENCIES, Inputs, LINEAR_GAIN, MAX_STD, MIN_STD, Policy, SQUARE_GAIN, WAVE_GAIN,
+    FEATURES, FREQUENCIES, Inputs, LINEAR_GAIN, Policy, SQUARE_GAIN, StdRange, WAVE_GAIN,
 };
 use gflownet_tour_core::rollout::{Rollout, Trajectories};
 use std::sync::{Arc, OnceLock};
@@ -27,8 +27,8 @@ const WORKGROUP: u32 = 64;
 
 /// Trajectories that one thread walks side by side: every weight is read once for all of them,
 /// and the reads are what the kernel waits for.
-const LANES: usize = 4;
-type Lanes = Vector<f32, Const<4>>;
+pub(crate) const LANES: usize = 4;
+pub(crate) type Lanes = Vector<f32, Const<4>>;
 
 /// The largest difference to the CPU's states, in units of x, that the self-test forgives.
 /// Rounding alone stays some fifty times below it; a wrong kernel is wrong by tenths.
@@ -39,10 +39,10 @@ const SELF_TEST_MISCOUNTS: u32 = 4;
 
 /// A GPU that is ready to draw. At most one can be started in a process (or worker).
 pub struct Gpu {
-    client: Client,
+    pub(crate) client: Client,
     adapter: String,
     /// Why the device can no longer be trusted, once it cannot.
-    fault: Arc<OnceLock<String>>,
+    pub(crate) fault: Arc<OnceLock<String>>,
 }
 
 /// A policy's weights in the GPU's memory.
@@ -52,6 +52,7 @@ pub struct GpuPolicy {
     len: usize,
     inputs: Inputs,
     hidden: usize,
+    std_range: StdRange,
 }
 
 impl Gpu {
@@ -115,6 +116,7 @@ impl Gpu {
             len: parameters.len(),
             inputs: policy.inputs(),
             hidden: policy.hidden(),
+            std_range: policy.std_range(),
         }
     }
 
@@ -190,6 +192,8 @@ impl Gpu {
                 rollout.start as f32,
                 rollout.sigma_scale as f32,
                 rollout.extra_std as f32,
+                policy.std_range.min_std as f32,
+                policy.std_range.span() as f32,
                 key_low,
                 key_high,
                 rollout.first,
@@ -291,7 +295,7 @@ fn feature_layers(inputs: Inputs) -> usize {
 }
 
 /// The innermost cause in an error of the runtime, which ends with a backtrace.
-fn cause(text: &str) -> &str {
+pub(crate) fn cause(text: &str) -> &str {
     text.lines()
         .map(str::trim)
         .take_while(|line| !line.starts_with("Backtrace"))
@@ -353,6 +357,8 @@ fn rollout_kernel(
     start: f32,
     sigma_scale: f32,
     extra_std: f32,
+    min_std: f32,
+    std_span: f32,
     key_low: u32,
     key_high: u32,
     first: u32,
@@ -388,7 +394,7 @@ fn rollout_kernel(
                 0 => 3 * hidden,
                 layers => layers * hidden * (FEATURES + 1),
             });
-            let law = evaluate(parameters, &first_layer, w1, hidden);
+            let law = evaluate(parameters, &first_layer, min_std, std_span, w1, hidden);
             let std = law.std * Lanes::new(sigma_scale) + Lanes::new(extra_std);
             let mut z = Lanes::empty();
             #[unroll]
@@ -478,7 +484,7 @@ fn read_state(
 }
 
 /// Radians per unit of x of a wave, for the kernel's compiler.
-fn frequency(wave: usize) -> f32 {
+pub(crate) fn frequency(wave: usize) -> f32 {
     FREQUENCIES[wave] as f32
 }
 
@@ -531,6 +537,8 @@ fn read_features(
 fn evaluate(
     parameters: &[f32],
     first: &Array<Lanes>,
+    min_std: f32,
+    std_span: f32,
     #[comptime] w1: usize,
     #[comptime] hidden: usize,
 ) -> Law {
@@ -552,22 +560,21 @@ fn evaluate(
         raw += Lanes::new(parameters[w2 + hidden + j]) * second;
     }
     let one = Lanes::new(1.0f32);
-    let range = Lanes::new(comptime!((MAX_STD - MIN_STD) as f32));
-    let std = Lanes::new(comptime!(MIN_STD as f32)) + range / (one + Lanes::exp(-raw));
+    let std = Lanes::new(min_std) + Lanes::new(std_span) / (one + Lanes::exp(-raw));
     Law { mean, std }
 }
 
 /// An angle as whole half turns and a rest in [-π/2, π/2]; an odd number of half turns changes the
 /// sign of sine and cosine.
 #[derive(CubeType)]
-struct HalfTurn {
-    sign: Lanes,
-    rest: Lanes,
+pub(crate) struct HalfTurn {
+    pub sign: Lanes,
+    pub rest: Lanes,
 }
 
 /// WGSL promises its own sine and cosine to 2^-11 only, and nothing beyond one turn.
 #[cube]
-fn half_turn(angle: Lanes) -> HalfTurn {
+pub(crate) fn half_turn(angle: Lanes) -> HalfTurn {
     let turns = Lanes::floor(
         angle * Lanes::new(comptime!(std::f32::consts::FRAC_1_PI)) + Lanes::new(0.5f32),
     );
@@ -587,7 +594,7 @@ fn half_turn(angle: Lanes) -> HalfTurn {
 /// The sine (`power` 1) or the cosine (`power` 0) of an angle in [-π/2, π/2], by its power series
 /// up to the twelfth power: to 6e-8.
 #[cube]
-fn polynomial(x: Lanes, #[comptime] power: usize) -> Lanes {
+pub(crate) fn polynomial(x: Lanes, #[comptime] power: usize) -> Lanes {
     let square = x * x;
     let mut sum = Lanes::new(1.0f32);
     #[unroll]
@@ -600,7 +607,7 @@ fn polynomial(x: Lanes, #[comptime] power: usize) -> Lanes {
 }
 
 #[cube]
-fn elu(x: Lanes) -> Lanes {
+pub(crate) fn elu(x: Lanes) -> Lanes {
     // No expm1 on a GPU: near zero the difference costs at most one unit of 2^-24.
     let below = Lanes::exp(x) - Lanes::new(1.0f32);
     select_many(x.greater_than(&Lanes::new(0.0f32)), x, below)
@@ -608,7 +615,7 @@ fn elu(x: Lanes) -> Lanes {
 
 /// [`Noise::normal`].
 #[cube]
-fn normal(key_low: u32, key_high: u32, trajectory: u32, step: u32) -> f32 {
+pub(crate) fn normal(key_low: u32, key_high: u32, trajectory: u32, step: u32) -> f32 {
     let key_parity = 0x1BD1_1BDAu32 ^ key_low ^ key_high;
     let mut x0 = trajectory + key_low;
     let mut x1 = step / 2 + key_high;

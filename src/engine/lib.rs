@@ -7,6 +7,9 @@
 
 pub mod batch;
 pub mod gpu;
+pub mod gpu_train;
+#[cfg(target_arch = "wasm32")]
+mod relaxed;
 pub mod run;
 pub mod schedule;
 #[cfg(target_arch = "wasm32")]

@@ -7,7 +7,7 @@ use gflownet_tour_core::counts::Counts;
 use gflownet_tour_core::density::{Tails, TerminalDensity};
 use gflownet_tour_core::divergence;
 use gflownet_tour_core::message::{
-    Begin, FlowMap, Look, LossPoint, Phase, Question, Report, RunPicture, Study, ToRun,
+    Begin, DeviceUsed, FlowMap, Look, LossPoint, Phase, Question, Report, RunPicture, Study, ToRun,
 };
 use gflownet_tour_core::mixture::Mixture;
 use gflownet_tour_core::rollout::Rollout;
@@ -30,6 +30,8 @@ const CHECKPOINT_MS: f64 = 1_000.0;
 const SURE: u32 = 20;
 /// The time over which iterations per second are counted.
 const SPEED_MS: f64 = 1_000.0;
+/// Iterations after which it is known how fast the CPU is.
+const KNOWN: u32 = 10;
 /// The most samples of a picture.
 const MOST_SAMPLES: u32 = 100_000;
 
@@ -75,6 +77,10 @@ pub struct Run {
     least_ms: f64,
     next_ms: f64,
     training_ms: f64,
+    /// Of that, milliseconds and iterations on the CPU.
+    on_cpu: (f64, u32),
+    device: DeviceUsed,
+    why_cpu: Option<String>,
     speed: Speed,
     last_id: u32,
     heard: u32,
@@ -217,6 +223,9 @@ impl Run {
             least_ms: 0.0,
             next_ms: f64::NEG_INFINITY,
             training_ms: 0.0,
+            on_cpu: (0.0, 0),
+            device: DeviceUsed::Cpu,
+            why_cpu: None,
             speed: Speed::default(),
             last_id: 0,
             heard: 0,
@@ -293,11 +302,21 @@ impl Run {
         while self.wants_step() && now - begin < MOMENT_MS && self.next_ms <= now {
             self.step(clock);
             now = clock();
-            if self.least_ms > 0.0 {
-                // What was missed is not made up for, but for a moment.
-                self.next_ms = self.next_ms.max(now - MOMENT_MS) + self.least_ms;
-            }
+            self.wait_from(now);
         }
+        self.report_if_due(now, clock)
+    }
+
+    /// Sets when the next iteration may be done.
+    fn wait_from(&mut self, now: f64) {
+        if self.least_ms > 0.0 {
+            // What was missed is not made up for, but for a moment.
+            self.next_ms = self.next_ms.max(now - MOMENT_MS) + self.least_ms;
+        }
+    }
+
+    /// Reports, if that is due `now`.
+    pub fn report_if_due(&mut self, now: f64, clock: &dyn Fn() -> f64) -> (Option<Report>, Next) {
         if self.phase == Phase::Playing {
             self.speed.count(now, self.trainer.iteration());
         }
@@ -314,6 +333,53 @@ impl Run {
         (report, next)
     }
 
+    /// The state of the training.
+    pub fn trainer(&self) -> &Trainer {
+        &self.trainer
+    }
+
+    /// How many iterations may be done at once elsewhere, at most `most`: none when none is wanted
+    /// now, and all of them are then brought back by [`Run::take_iterations`].
+    pub fn due(&self, most: usize, now: f64) -> usize {
+        let left = self
+            .recipe
+            .iterations
+            .saturating_sub(self.trainer.iteration());
+        match self.wants_step() && self.next_ms <= now {
+            false => 0,
+            true if self.is_step || self.least_ms > 0.0 => left.min(1),
+            true => left.min(most),
+        }
+    }
+
+    /// Goes on from iterations that were done elsewhere and took `ms`.
+    pub fn take_iterations(
+        &mut self,
+        (checkpoint, progress): (&Checkpoint, &[Progress]),
+        ms: f64,
+        now: f64,
+    ) {
+        if self.trainer.restore(checkpoint) {
+            self.training_ms += ms;
+            self.device = DeviceUsed::WebGpu;
+            for progress in progress {
+                self.note(progress);
+            }
+            self.wait_from(now);
+        }
+    }
+
+    /// Milliseconds that the CPU takes for an iteration, once that is known.
+    pub fn cpu_ms(&self) -> Option<f64> {
+        let (ms, iterations) = self.on_cpu;
+        (iterations >= KNOWN).then(|| ms / f64::from(iterations))
+    }
+
+    /// Notes why the GPU does not train this run.
+    pub fn stay_on_cpu(&mut self, why: String) {
+        self.why_cpu = Some(why);
+    }
+
     fn wants_step(&self) -> bool {
         self.is_step || self.phase == Phase::Playing
     }
@@ -323,7 +389,15 @@ impl Run {
         let progress = self.trainer.step();
         let end = clock();
         self.training_ms += end - begin;
-        if self.watch.is_lost(&progress) {
+        self.on_cpu.0 += end - begin;
+        self.on_cpu.1 += 1;
+        self.device = DeviceUsed::Cpu;
+        self.note(&progress);
+    }
+
+    /// What an iteration means for the run.
+    fn note(&mut self, progress: &Progress) {
+        if self.watch.is_lost(progress) {
             self.trainer.restore(&self.good);
             self.newer = self.good.clone();
             self.phase = Phase::Diverged {
@@ -334,7 +408,7 @@ impl Run {
             self.watch = Watch::default();
             return;
         }
-        self.curve.add(&progress);
+        self.curve.add(progress);
         if self.is_step {
             (self.is_step, self.is_due) = (false, true);
         }
@@ -374,6 +448,8 @@ impl Run {
             iteration: self.trainer.iteration() as u32,
             log_z: f64::from(self.trainer.log_z()),
             training_ms: self.training_ms,
+            device: self.device,
+            why_cpu: self.why_cpu.clone(),
             per_second: self.speed.per_second,
             curve: std::mem::take(&mut self.curve.points),
             picture,
@@ -573,6 +649,35 @@ mod tests {
         // Nothing more can be done.
         run.take(ToRun::Play);
         assert_eq!(to_the_end(&mut run, &clock).last().unwrap().iteration, 300);
+    }
+
+    /// What a GPU brings back is as if the run had done it.
+    #[test]
+    fn iterations_that_were_done_elsewhere_are_the_runs() {
+        let mut run = Run::begin(begin(small())).unwrap();
+        assert_eq!(run.due(50, 0.0), 0);
+        run.take(ToRun::Step);
+        assert_eq!(run.due(50, 0.0), 1);
+        run.take(ToRun::Play);
+        let mut elsewhere = run.trainer().clone();
+        // A step, and three chunks.
+        let mut now = 0.0;
+        while run.due(120, now) > 0 {
+            let count = run.due(120, now);
+            let progress: Vec<Progress> = (0..count).map(|_| elsewhere.step()).collect();
+            now += 6.0;
+            run.take_iterations((&elsewhere.checkpoint(), &progress), 6.0, now);
+        }
+        run.stay_on_cpu("it was lost".to_owned());
+        let clock = ticking(0.5);
+        let last = to_the_end(&mut run, &clock).pop().unwrap();
+        assert_eq!((last.iteration, last.phase), (300, Phase::Finished));
+        assert_eq!((last.training_ms, last.device), (24.0, DeviceUsed::WebGpu));
+        assert_eq!(last.why_cpu.as_deref(), Some("it was lost"));
+        assert_eq!(last.curve.last().unwrap().iteration, 300);
+        assert_eq!(run.cpu_ms(), None);
+        let here = last.checkpoint.unwrap();
+        assert_eq!(bits(&here), bits(&elsewhere.checkpoint()));
     }
 
     #[test]

@@ -150,6 +150,7 @@ mod tests {
             id,
             model: "easy_correct".into(),
             snapshot: None,
+            beta: None,
             sigma_scale: 1.0,
             seed: 1,
             count: 10_000,

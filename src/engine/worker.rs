@@ -6,20 +6,25 @@
 
 use crate::batch::{ExactCache, Plan, Tally};
 use crate::gpu::{Gpu, GpuPolicy};
+use crate::gpu_train::{self, GpuTrainer};
+use crate::relaxed::{self, Relaxed};
 use crate::run::{self, Run};
 use crate::schedule::{Next, Pace, Schedule};
 use crate::scope;
 use crate::study::Subject;
 use gflownet_tour_core::density::{Tails, TerminalDensity};
 use gflownet_tour_core::divergence;
-use gflownet_tour_core::experiment::{EXPERIMENTS, Experiment, HIDDEN};
+use gflownet_tour_core::experiment::{EXPERIMENTS, Experiment, HIDDEN, TEMPERED};
+use gflownet_tour_core::kernels::Draw;
 use gflownet_tour_core::message::{
     self, BatchResult, DeviceChoice, DeviceUsed, FromEngine, FromRun, GpuStatus, PLACEHOLDER_STD,
     Study, StudyRequest, StudyResult, ToEngine, ToRun, TrainingResult,
 };
 use gflownet_tour_core::noise::ThreefryRng;
 use gflownet_tour_core::policy::{Inputs, Policy};
+use gflownet_tour_core::rollout::Trajectories;
 use gflownet_tour_core::sampler::Sampler;
+use gflownet_tour_core::tempered::TemperedModel;
 use gflownet_tour_core::trainer::Trainer;
 use gflownet_tour_core::weights;
 use gflownet_tour_core::weights::manifest::Recipe;
@@ -38,9 +43,10 @@ const GPU_START_LIMIT_MS: f64 = 60_000.0;
 /// A GPU that takes longer than this to return a chunk has failed: a lost device may never answer
 /// at all.
 const GPU_LIMIT_MS: f64 = 20_000.0;
+const SILENT: &str = "the GPU did not answer in time";
 
 /// The most tables that are made to warm up, and the time in milliseconds that a warm one takes.
-const WARM_UPS: usize = 8;
+const WARM_UPS: usize = 24;
 const WARM_MS: f64 = 5.0;
 
 /// Installs the message handler and reports for duty.
@@ -79,7 +85,10 @@ struct State {
     pretrained_url: String,
     models: HashMap<&'static str, Rc<Model>>,
     trainings: HashMap<&'static str, Training>,
+    tempered: Option<Tempered>,
     placeholder: Rc<Model>,
+    /// The sampler for relaxed SIMD, once it has passed its test.
+    relaxed: Option<Rc<Relaxed>>,
     gpu: Option<Rc<Gpu>>,
     /// The kinds of input whose kernel agreed with the CPU on this GPU, beside the raw one's.
     tested: Vec<Inputs>,
@@ -91,7 +100,23 @@ struct State {
     table_pace: Pace,
     gpu_pace: Pace,
     run: Option<Run>,
+    on_gpu: OnGpu,
     training: bool,
+}
+
+/// The GPU's part in the laboratory's run.
+enum OnGpu {
+    /// It was not asked yet.
+    Unknown,
+    /// It trains, in so many iterations at once. Of the first chunks, their number and the fewest
+    /// milliseconds of an iteration are kept, until it is known that this is faster than the CPU.
+    Trains {
+        trainer: Rc<GpuTrainer>,
+        pace: Pace,
+        trials: (u32, f64),
+    },
+    /// The CPU trains alone.
+    No,
 }
 
 impl Default for State {
@@ -100,12 +125,14 @@ impl Default for State {
             pretrained_url: String::new(),
             models: HashMap::new(),
             trainings: HashMap::new(),
+            tempered: None,
             placeholder: Rc::new(Model::new(
                 Policy::placeholder(HIDDEN, PLACEHOLDER_STD),
                 EXPERIMENTS[0].start,
                 EXPERIMENTS[0].steps,
                 None,
             )),
+            relaxed: None,
             gpu: None,
             tested: Vec::new(),
             schedule: Schedule::default(),
@@ -116,6 +143,7 @@ impl Default for State {
             table_pace: Pace::new(32_768),
             gpu_pace: Pace::new(4_096),
             run: None,
+            on_gpu: OnGpu::Unknown,
             training: false,
         }
     }
@@ -142,6 +170,7 @@ struct Model {
     walk: (f64, usize),
     exact: RefCell<ExactCache>,
     on_gpu: RefCell<Option<GpuPolicy>>,
+    in_relaxed: RefCell<Option<relaxed::Model>>,
     /// The learned log Z; none marks the placeholder.
     log_z: Option<f64>,
     /// What studies are made of; the placeholder has no backward policy to study.
@@ -157,6 +186,7 @@ impl Model {
             walk: (start, steps),
             exact: RefCell::default(),
             on_gpu: RefCell::default(),
+            in_relaxed: RefCell::default(),
             weights,
             log_z,
         }
@@ -211,12 +241,40 @@ impl Training {
     }
 }
 
+/// The model of every temperature.
+struct Tempered {
+    model: TemperedModel<f32>,
+    /// The policy that was drawn last, by its exponent.
+    last: RefCell<Option<(f64, Rc<Model>)>>,
+}
+
+impl Tempered {
+    fn at(&self, beta: f64) -> Rc<Model> {
+        let mut last = self.last.borrow_mut();
+        if let Some((drawn, model)) = last.as_ref()
+            && *drawn == beta
+        {
+            return Rc::clone(model);
+        }
+        let log_beta = beta.ln() as f32;
+        let model = Rc::new(Model::new(
+            self.model.forward.at(log_beta),
+            TEMPERED.start,
+            TEMPERED.steps,
+            Some(f64::from(self.model.log_z.at(log_beta))),
+        ));
+        *last = Some((beta, Rc::clone(&model)));
+        model
+    }
+}
+
 /// A batch in progress.
 struct Job {
     plan: Plan,
     model: Rc<Model>,
     tally: Tally,
     device: DeviceUsed,
+    relaxed_simd: bool,
     sampling_ms: f64,
 }
 
@@ -228,10 +286,18 @@ impl Worker {
         match message::decode(&bytes) {
             Ok(ToEngine::Start {
                 pretrained_url,
+                kernels_url,
                 gpu,
             }) => {
                 self.0.borrow_mut().pretrained_url = pretrained_url;
-                spawn_local(warm_up());
+                let worker = self.clone();
+                spawn_local(async move {
+                    // The weights come first: they are what a reader waits for.
+                    warm_up().await;
+                    if let Some(url) = kernels_url {
+                        worker.start_relaxed(&url).await;
+                    }
+                });
                 if gpu {
                     let worker = self.clone();
                     spawn_local(async move { worker.start_gpu().await });
@@ -295,12 +361,22 @@ impl Worker {
         }
     }
 
+    /// Starts the sampler for relaxed SIMD. Without it nothing is lost but time.
+    async fn start_relaxed(&self, url: &str) {
+        match Relaxed::start(url).await {
+            Some(Ok(relaxed)) => self.0.borrow_mut().relaxed = Some(relaxed),
+            Some(Err(why)) => without_relaxed(&why),
+            None => {}
+        }
+    }
+
     /// Takes an order of the laboratory.
     fn take_order(&self, order: ToRun) {
         let mut state = self.0.borrow_mut();
         match order {
             ToRun::Begin(begin) => {
                 let id = begin.run;
+                state.on_gpu = OnGpu::Unknown;
                 state.run = match Run::begin(*begin) {
                     Ok(run) => Some(run),
                     Err(why) => return tell(&FromRun::Refused { run: id, why }),
@@ -323,7 +399,9 @@ impl Worker {
     async fn train(&self) {
         const LONGEST_MS: f64 = 20.0;
         loop {
+            let was_on_gpu = self.train_on_gpu().await;
             let work = match &mut self.0.borrow_mut().run {
+                Some(run) if was_on_gpu => run.report_if_due(scope::now_ms(), &scope::now_ms),
                 Some(run) => run.work(&scope::now_ms),
                 None => break,
             };
@@ -338,6 +416,107 @@ impl Worker {
             }
         }
         self.0.borrow_mut().training = false;
+    }
+
+    /// Trains on the GPU, where it can do what the run needs, agrees with the CPU and is faster.
+    /// Returns whether it did. The CPU begins a run, so that there is a time to compare with, and
+    /// goes on with it whatever becomes of the GPU.
+    async fn train_on_gpu(&self) -> bool {
+        const SMALLEST: u32 = 8;
+        const TRIALS: u32 = 3;
+        let (id, gpu, recipe) = {
+            let state = self.0.borrow();
+            let (Some(gpu), Some(run)) = (&state.gpu, &state.run) else {
+                return false;
+            };
+            let is_new = matches!(state.on_gpu, OnGpu::Unknown);
+            if matches!(state.on_gpu, OnGpu::No) || is_new && run.cpu_ms().is_none() {
+                return false;
+            }
+            let recipe = is_new.then(|| run.trainer().recipe().clone());
+            (run.id(), Rc::clone(gpu), recipe)
+        };
+        if let Some(recipe) = recipe {
+            let tested = scope::within(GPU_LIMIT_MS, gpu_train::self_test(&gpu, &recipe)).await;
+            let trainer = match tested.unwrap_or_else(|| Err(SILENT.to_owned())) {
+                Ok(()) => GpuTrainer::new(&gpu, &recipe),
+                Err(why) => Err(why),
+            };
+            self.settle(id, |_| {
+                Ok(OnGpu::Trains {
+                    trainer: Rc::new(trainer?),
+                    pace: Pace::new(SMALLEST),
+                    trials: (0, f64::INFINITY),
+                })
+            });
+            return false;
+        }
+        let begin = scope::now_ms();
+        let (advance, count) = {
+            let state = self.0.borrow();
+            let (OnGpu::Trains { trainer, pace, .. }, Some(run)) = (&state.on_gpu, &state.run)
+            else {
+                return false;
+            };
+            let count = run.due(pace.chunk(u32::MAX) as usize, begin);
+            if count == 0 {
+                return false;
+            }
+            (trainer.advance(run.trainer(), count), count)
+        };
+        let outcome = scope::within(GPU_LIMIT_MS, advance).await;
+        let ms = scope::now_ms() - begin;
+        self.settle(id, |state| {
+            let (checkpoint, progress) = outcome.unwrap_or_else(|| Err(SILENT.to_owned()))?;
+            let (
+                OnGpu::Trains {
+                    trainer,
+                    mut pace,
+                    trials,
+                },
+                Some(run),
+            ) = (
+                std::mem::replace(&mut state.on_gpu, OnGpu::No),
+                &mut state.run,
+            )
+            else {
+                // A new run has begun meanwhile.
+                return Ok(OnGpu::Unknown);
+            };
+            run.take_iterations((&checkpoint, &progress), ms, begin + ms);
+            pace.learn(count as u32, ms);
+            let each = ms / count as f64;
+            let trials = match count as u32 >= SMALLEST {
+                true => (trials.0 + 1, trials.1.min(each)),
+                false => trials,
+            };
+            match run.cpu_ms() {
+                Some(cpu) if trials.0 == TRIALS && trials.1 > cpu => Err(format!(
+                    "the CPU is faster for this run: {cpu:.2} ms an iteration, the GPU {:.2} ms",
+                    trials.1
+                )),
+                _ => Ok(OnGpu::Trains {
+                    trainer,
+                    pace,
+                    trials,
+                }),
+            }
+        });
+        true
+    }
+
+    /// Decides on the GPU's part in a run, if it still is the same.
+    fn settle(&self, id: u32, decide: impl FnOnce(&mut State) -> Result<OnGpu, String>) {
+        let state = &mut *self.0.borrow_mut();
+        if state.run.as_ref().is_none_or(|run| run.id() != id) {
+            return;
+        }
+        state.on_gpu = decide(state).unwrap_or_else(|why| {
+            if let Some(run) = &mut state.run {
+                run.stay_on_cpu(why);
+            }
+            OnGpu::No
+        });
     }
 
     /// Starts the GPU, holds it against the CPU and tells the page what became of it.
@@ -371,14 +550,24 @@ impl Worker {
     }
 
     async fn load(&self, model: &str) -> Result<(), String> {
+        let file = format!("{model}.safetensors");
+        let url = format!("{}{file}", self.0.borrow().pretrained_url);
+        let fetched = async || {
+            let bytes = scope::fetch(&url).await;
+            bytes.map_err(|why| format!("{file}: {why}"))
+        };
+        if model == TEMPERED.name {
+            let parsed = weights::tempered::parse(&file, &fetched().await?);
+            self.0.borrow_mut().tempered = Some(Tempered {
+                model: parsed.map_err(|error| error.to_string())?.model,
+                last: RefCell::default(),
+            });
+            return Ok(());
+        }
         let Some(experiment) = Experiment::named(model) else {
             return Err(format!("there is no experiment `{model}`"));
         };
-        let file = format!("{model}.safetensors");
-        let url = format!("{}{file}", self.0.borrow().pretrained_url);
-        let bytes = scope::fetch(&url)
-            .await
-            .map_err(|why| format!("{file}: {why}"))?;
+        let bytes = fetched().await?;
         let parsed = weights::parse(&file, &bytes).map_err(|error| error.to_string())?;
         let subject = Subject::new(experiment, &parsed);
         let loaded = Model {
@@ -499,9 +688,14 @@ impl Worker {
     fn begin(&self, plan: Plan) -> Result<Job, String> {
         let state = self.0.borrow();
         let name = plan.experiment.name;
-        let model = match plan.request.snapshot {
-            None => state.models.get(name).unwrap_or(&state.placeholder).clone(),
-            Some(place) => state
+        let model = match (plan.request.beta, plan.request.snapshot) {
+            (Some(beta), _) => state
+                .tempered
+                .as_ref()
+                .map(|tempered| tempered.at(beta))
+                .ok_or("the model of every temperature is not loaded")?,
+            (None, None) => state.models.get(name).unwrap_or(&state.placeholder).clone(),
+            (None, Some(place)) => state
                 .trainings
                 .get(name)
                 .and_then(|training| training.model(place, plan.experiment))
@@ -516,6 +710,7 @@ impl Worker {
             model,
             tally: Tally::new(&plan),
             device,
+            relaxed_simd: false,
             sampling_ms: 0.0,
             plan,
         })
@@ -538,16 +733,18 @@ impl Worker {
         }
         let drawn = job.tally.drawn();
         let rest = job.plan.request.count - drawn;
-        let sampler = match job.device {
-            DeviceUsed::Cpu => &job.model.network,
-            _ => job.model.tabulated(),
-        };
         let count = self.0.borrow_mut().pace(job.device).chunk(rest);
+        let relaxed = self.0.borrow().relaxed.clone();
         let begin = scope::now_ms();
-        let (rollout, tally) = (job.plan.rollout(drawn), &mut job.tally);
-        sampler.draw_blocks(&rollout, count as usize, &mut |block| {
-            tally.add_block(&block)
-        });
+        let outcome = relaxed.map(|relaxed| job.relaxed_chunk(&relaxed, count));
+        if let Some(Err(why)) = &outcome {
+            without_relaxed(why);
+            self.0.borrow_mut().relaxed = None;
+        }
+        job.relaxed_simd = matches!(outcome, Some(Ok(())));
+        if !job.relaxed_simd {
+            job.own_chunk(count);
+        }
         let ms = scope::now_ms() - begin;
         self.0.borrow_mut().pace(job.device).learn(count, ms);
         job.sampling_ms += ms;
@@ -636,6 +833,49 @@ async fn train(model: &str, seed: u64, iterations: u32) -> Result<TrainingResult
 }
 
 impl Job {
+    /// Draws the next `count` trajectories by the engine's own sampler.
+    fn own_chunk(&mut self, count: u32) {
+        let rollout = self.plan.rollout(self.tally.drawn());
+        let sampler = match self.device {
+            DeviceUsed::Cpu => &self.model.network,
+            _ => self.model.tabulated(),
+        };
+        let tally = &mut self.tally;
+        sampler.draw_blocks(&rollout, count as usize, &mut |block| {
+            tally.add_block(&block)
+        });
+    }
+
+    /// Draws them by the sampler for relaxed SIMD.
+    fn relaxed_chunk(&mut self, relaxed: &Rc<Relaxed>, count: u32) -> Result<(), String> {
+        let mut loaded = self.model.in_relaxed.borrow_mut();
+        let model = match loaded.take() {
+            Some(model) => model,
+            None => {
+                let (start, steps) = self.model.walk;
+                relaxed.load(&self.model.weights, start, steps)?
+            }
+        };
+        let rollout = self.plan.rollout(self.tally.drawn());
+        let (counts, paths) = self.tally.parts();
+        let drawn = loaded.insert(model).draw(Draw {
+            model: 0,
+            table: self.device == DeviceUsed::CpuTable,
+            rollout,
+            count,
+            paths: paths as u32,
+            range: counts.range(),
+            bins: counts.bins() as u32,
+            midpoints: counts.midpoints().to_vec(),
+        })?;
+        counts.merge_counts(&drawn.counts);
+        self.tally.add_paths(&Trajectories {
+            steps: rollout.steps,
+            states: drawn.paths,
+        });
+        Ok(())
+    }
+
     /// The answer, with the exact part computed.
     fn result(self) -> BatchResult {
         let begin = scope::now_ms();
@@ -651,6 +891,7 @@ impl Job {
             id: self.plan.request.id,
             snapshot: self.plan.request.snapshot,
             device: self.device,
+            relaxed_simd: self.relaxed_simd,
             placeholder: self.model.log_z.is_none(),
             sampled: self.tally.drawn(),
             sampling_ms: self.sampling_ms,
@@ -665,6 +906,10 @@ impl Job {
             log_z: self.model.log_z,
         }
     }
+}
+
+fn without_relaxed(why: &str) {
+    scope::warn(&format!("kernels.wasm is not in use: {why}"));
 }
 
 fn unavailable(why: &str) -> FromEngine {

@@ -236,6 +236,7 @@ impl RunLink {
             Ok(FromEngine::Ready) => {
                 self.send(&ToEngine::Start {
                     pretrained_url: String::new(),
+                    kernels_url: None,
                     gpu: false,
                 });
                 let waiting = self.line.try_update_value(|line| {

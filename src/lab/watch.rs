@@ -341,6 +341,7 @@ fn Figure(link: RunLink, settings: RwSignal<Settings>) -> impl IntoView {
                     layout: Layout::Both,
                     target,
                     tempered: None,
+                    top: None,
                     picture: &picture,
                     model: if is_bug { palette.bug } else { palette.model },
                 };

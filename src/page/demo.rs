@@ -87,6 +87,7 @@ pub fn Demo(index: usize) -> impl IntoView {
             id: 0,
             model: experiment.name.into(),
             snapshot: scrub.and_then(Scrub::snapshot),
+            beta: None,
             sigma_scale: temperature.get(),
             seed: seed.get(),
             count: count.get(),
@@ -121,6 +122,7 @@ pub fn Demo(index: usize) -> impl IntoView {
                 target,
                 tempered: green.as_deref(),
                 picture: &picture,
+                top: None,
                 model: model_colour(experiment, &palette),
             };
             draw(&canvas, &scene, &palette)
@@ -421,11 +423,13 @@ fn Readout(
         })
     });
     let runner = move || {
-        drawn.with(|d| match d.as_ref().map(|d| d.device) {
+        drawn.with(|d| match d.as_ref().map(|d| (d.device, d.relaxed_simd)) {
             None => UNKNOWN.to_owned(),
-            Some(DeviceUsed::Cpu) => "CPU, network".to_owned(),
-            Some(DeviceUsed::CpuTable) => "CPU, network tabulated".to_owned(),
-            Some(DeviceUsed::WebGpu) => engine.state.with(|state| match state {
+            Some((DeviceUsed::Cpu, false)) => "CPU, network".to_owned(),
+            Some((DeviceUsed::Cpu, true)) => "CPU, network, relaxed SIMD".to_owned(),
+            Some((DeviceUsed::CpuTable, false)) => "CPU, network tabulated".to_owned(),
+            Some((DeviceUsed::CpuTable, true)) => "CPU, network tabulated, relaxed SIMD".to_owned(),
+            Some((DeviceUsed::WebGpu, _)) => engine.state.with(|state| match state {
                 EngineState::Settled(GpuStatus::Running { adapter }) => {
                     format!("WebGPU, {adapter}")
                 }
@@ -496,7 +500,7 @@ fn Readout(
     }
 }
 
-fn device_name(device: DeviceUsed) -> &'static str {
+pub fn device_name(device: DeviceUsed) -> &'static str {
     match device {
         DeviceUsed::Cpu => "cpu",
         DeviceUsed::CpuTable => "table",
@@ -606,7 +610,7 @@ fn status(now: &Situation) -> (Tone, String) {
 }
 
 /// `words` with one full stop at their end.
-fn sentence(words: &str) -> String {
+pub fn sentence(words: &str) -> String {
     format!("{}.", words.trim_end().trim_end_matches('.'))
 }
 

@@ -115,13 +115,18 @@ pub struct Typed {
     pub note: Option<String>,
 }
 
-/// Reads the temperature field: numbers beyond [`TEMPERATURES`] come back clamped, anything else
-/// leaves the old value, and both say so.
+/// Reads the temperature field: [`typed`] in [`TEMPERATURES`].
 pub fn temperature(text: &str) -> Typed {
-    let (lowest, highest) = (*TEMPERATURES.start(), *TEMPERATURES.end());
+    typed("Temperature", text, TEMPERATURES)
+}
+
+/// Reads the field of the number called `name`: numbers beyond `range` come back clamped, anything
+/// else leaves the old value, and both say so.
+pub fn typed(name: &str, text: &str, range: RangeInclusive<f64>) -> Typed {
+    let (lowest, highest) = (*range.start(), *range.end());
     let typed = text.trim().replace(',', ".");
     match typed.parse::<f64>() {
-        Ok(value) if TEMPERATURES.contains(&value) => Typed {
+        Ok(value) if range.contains(&value) => Typed {
             value: Some(value),
             note: None,
         },
@@ -130,14 +135,14 @@ pub fn temperature(text: &str) -> Typed {
             Typed {
                 value: Some(clamped),
                 note: Some(format!(
-                    "Temperature goes from {lowest} to {highest}: {typed} became {clamped}."
+                    "{name} goes from {lowest} to {highest}: {typed} became {clamped}."
                 )),
             }
         }
         _ => Typed {
             value: None,
             note: Some(format!(
-                "Temperature is a number from {lowest} to {highest}; the last one stays."
+                "{name} is a number from {lowest} to {highest}; the last one stays."
             )),
         },
     }

@@ -3,7 +3,7 @@
 
 use super::numbers;
 use super::schedule::Schedule;
-use crate::experiment::{self, COUNT, EXPERIMENTS};
+use crate::experiment::{self, COUNT, EXPERIMENTS, TEMPERED};
 use crate::message::{
     BatchResult, DeviceChoice, FromEngine, GpuStatus, Question, SampleRequest, StudyRequest,
     StudyResult, ToEngine, decode, encode,
@@ -22,6 +22,8 @@ use web_sys::{
 const WORKER: &str = "engine_loader.js";
 /// The folder of the weights, beside the page.
 const PRETRAINED: &str = "pretrained/";
+/// The sampler for relaxed SIMD.
+const KERNELS: &str = "kernels.wasm";
 /// How often a worker that dies is started again before the page gives up.
 const RESTARTS: u32 = 2;
 /// How often the page looks whether the worker still answers.
@@ -83,6 +85,8 @@ pub struct Engine {
     pub models: [RwSignal<ModelState>; COUNT],
     /// What became of the snapshots of each experiment's training; none while nobody asked.
     pub trainings: [RwSignal<Option<ModelState>>; COUNT],
+    /// What became of the weights of the model of every temperature; none while nobody asked.
+    pub tempered: RwSignal<Option<ModelState>>,
     /// The reader's choice, one for the page.
     pub device: RwSignal<DeviceChoice>,
     /// What the reader should know of an engine that had to be started again.
@@ -110,6 +114,7 @@ impl Engine {
             state: RwSignal::new(EngineState::Starting),
             models: [(); COUNT].map(|()| RwSignal::new(ModelState::Loading)),
             trainings: [(); COUNT].map(|()| RwSignal::new(None)),
+            tempered: RwSignal::new(None),
             device: RwSignal::new(DeviceChoice::Auto),
             restarted: RwSignal::new(None),
         };
@@ -135,23 +140,44 @@ impl Engine {
     }
 
     fn send_load(self, index: usize) {
-        let model = experiment::at(index).name.to_owned();
+        self.send_load_of(experiment::at(index).name);
+    }
+
+    fn send_load_of(self, model: &str) {
+        let model = model.to_owned();
         self.send(&ToEngine::Load { model });
+    }
+
+    /// Asks for the weights of the model of every temperature, unless they were asked for before.
+    pub fn load_tempered(self) {
+        if self.is_first(self.tempered) {
+            self.send_load_of(TEMPERED.name);
+        }
+    }
+
+    /// Marks what was never asked for as loading. Returns whether it is to be asked for now: what
+    /// is asked before the worker listens is sent when it does, and without an engine it has failed.
+    fn is_first(self, asked: RwSignal<Option<ModelState>>) -> bool {
+        if asked.get_untracked().is_some() {
+            return false;
+        }
+        if let EngineState::Gone(why) = self.state.get_untracked() {
+            asked.set(Some(ModelState::Failed(why)));
+            return false;
+        }
+        asked.set(Some(ModelState::Loading));
+        self.link.with_value(|link| link.is_ready)
+    }
+
+    /// What is asked for only when a reader wants it.
+    fn asked_for(self) -> impl Iterator<Item = RwSignal<Option<ModelState>>> {
+        self.trainings.into_iter().chain([self.tempered])
     }
 
     /// Asks for the snapshots of an experiment's training, given by its place in the table, unless
     /// they were asked for before.
     pub fn load_snapshots(self, index: usize) {
-        let training = self.trainings[index];
-        if training.get_untracked().is_some() {
-            return;
-        }
-        if let EngineState::Gone(why) = self.state.get_untracked() {
-            return training.set(Some(ModelState::Failed(why)));
-        }
-        training.set(Some(ModelState::Loading));
-        // What is asked before the worker listens is sent when it does.
-        if self.link.with_value(|link| link.is_ready) {
+        if self.is_first(self.trainings[index]) {
             self.send_load_snapshots(index);
         }
     }
@@ -324,8 +350,8 @@ impl Engine {
         for model in self.models {
             model.set(ModelState::Loading);
         }
-        for training in self.trainings {
-            training.update(|state| *state = state.as_ref().map(|_| ModelState::Loading));
+        for asked in self.asked_for() {
+            asked.update(|state| *state = state.as_ref().map(|_| ModelState::Loading));
         }
         self.state.set(EngineState::Starting);
         self.spawn();
@@ -337,8 +363,8 @@ impl Engine {
             link.is_ready = false;
         });
         self.state.set(EngineState::Gone(why.to_owned()));
-        for training in self.trainings {
-            training.update(|state| {
+        for asked in self.asked_for() {
+            asked.update(|state| {
                 *state = state.as_ref().map(|_| ModelState::Failed(why.to_owned()));
             });
         }
@@ -367,7 +393,9 @@ impl Engine {
             Ok(FromEngine::Ready) => self.introduce(),
             Ok(FromEngine::Gpu(status)) => self.state.set(EngineState::Settled(status)),
             Ok(FromEngine::Model { model, outcome }) => {
-                if let Some(index) = experiment::place(&model) {
+                if model == TEMPERED.name {
+                    self.tempered.set(Some(settled(outcome)));
+                } else if let Some(index) = experiment::place(&model) {
                     self.models[index].set(settled(outcome));
                 }
             }
@@ -396,18 +424,23 @@ impl Engine {
     /// The worker listens: tells it where the weights are, which to load, and what was asked
     /// meanwhile.
     fn introduce(self) {
-        let pretrained_url = match beside_the_page(PRETRAINED) {
-            Ok(url) => url,
-            Err(why) => return self.give_up(&why),
+        let urls = [PRETRAINED, KERNELS].map(beside_the_page);
+        let [pretrained_url, kernels_url] = match urls {
+            [Ok(pretrained), Ok(kernels)] => [pretrained, kernels],
+            [Err(why), _] | [_, Err(why)] => return self.give_up(&why),
         };
         let gpu = self.restarted.with_untracked(Option::is_none);
         self.send(&ToEngine::Start {
             pretrained_url,
+            kernels_url: Some(kernels_url),
             gpu,
         });
         let further = self.link.with_value(|link| link.further.clone());
         for index in (0..EXPERIMENTS.len()).chain(further) {
             self.send_load(index);
+        }
+        if self.tempered.get_untracked().is_some() {
+            self.send_load_of(TEMPERED.name);
         }
         for (index, training) in self.trainings.iter().enumerate() {
             if training.get_untracked().is_some() {

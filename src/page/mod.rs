@@ -40,6 +40,8 @@ mod study;
 #[cfg(target_arch = "wasm32")]
 mod temperature;
 #[cfg(target_arch = "wasm32")]
+mod tempered;
+#[cfg(target_arch = "wasm32")]
 mod trace_panel;
 
 #[cfg(target_arch = "wasm32")]

@@ -5,7 +5,7 @@ use super::format::{UNKNOWN, enumeration, fixed, percent, place, spelled, thousa
 use super::record;
 use crate::experiment::Experiment;
 use crate::weights::ablation::{self, Ablation};
-use crate::weights::manifest::{self, CurvePoint, Manifest, ModelEntry};
+use crate::weights::manifest::{self, CurvePoint, Manifest, ModelEntry, TemperedEntry};
 use std::sync::LazyLock;
 
 const FILE: &str = "pretrained/manifest.json";
@@ -43,6 +43,11 @@ pub fn model(name: &str) -> Option<&'static ModelEntry> {
         .models
         .iter()
         .find(|m| m.name == name)
+}
+
+/// The manifest's entry for the model of every temperature.
+pub fn tempered() -> Option<&'static TemperedEntry> {
+    MANIFEST.as_ref().ok()?.tempered.as_ref()
 }
 
 fn tell(name: &str, what: impl Fn(&ModelEntry) -> String) -> String {
@@ -196,6 +201,16 @@ mod tests {
             let error = read(json).expect_err(json);
             assert!(error.contains(why), "{error}");
         }
+    }
+
+    /// build.rs leaves out what no figure shows.
+    #[test]
+    fn the_tours_models_have_their_training_and_seeds() {
+        for experiment in &crate::experiment::EXPERIMENTS {
+            let entry = model(experiment.name).unwrap();
+            assert!(entry.curve.len() >= 100 && entry.ensemble.len() > 1);
+        }
+        assert!(tempered().is_some());
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub struct Scene<'a> {
     pub tempered: Option<&'a [(f64, f64)]>,
     /// The sampler.
     pub picture: &'a Picture,
+    /// The top of the density axis, where it does not follow the curves.
+    pub top: Option<f64>,
     /// The colour of the sampler's exact density.
     pub model: Rgb,
 }
@@ -168,7 +170,7 @@ impl Sheet<'_> {
             .iter()
             .fold(0.0, |p: f64, point| p.max(point.1));
         let peak = scene.picture.peak();
-        let top = axis_top(target_peak, peak);
+        let top = scene.top.unwrap_or_else(|| axis_top(target_peak, peak));
         let plane = Self::plane(area, range, (0.0, top));
         let histogram = &scene.picture.histogram;
         let bin = (range.1 - range.0) / histogram.len().max(1) as f64;

@@ -15,6 +15,7 @@ use super::predict::Predict;
 use super::screen::Screen;
 use super::solved::Solved;
 use super::temperature::TemperatureFigure;
+use super::tempered::Tempered;
 use super::trace_panel::TracePanel;
 use crate::experiment::{BATCH, EXPERIMENTS, Experiment, HIDDEN};
 use crate::message::PLACEHOLDER_STD;
@@ -228,6 +229,7 @@ fn PlaceholderFigure(experiment: &'static Experiment, picture: Picture) -> impl 
             target: &target,
             tempered: None,
             picture: &picture,
+            top: None,
             model: model_colour(experiment, &palette),
         };
         if let Err(why) = draw(&canvas, &scene, &palette) {
@@ -707,13 +709,16 @@ pub fn Temperature() -> impl IntoView {
                 asked about places that it has rarely seen, and what comes out is wider than before, in no
                 particular way."
             </p>
+            <Tempered />
             <Try>
                 "In any demo above, tick “Show " <Math formula=tex::TEMPERED />
                 "” and drag the temperature. The " <span class="c-tempered">"green line"</span>
-                " is what tempering would give. Only at 1 do ink and green agree."
+                " is what tempering would give. Only at 1 do ink and green agree. Then drag β up from 1, and
+                watch the narrow modes take from the wide ones."
             </Try>
             <Learned>
-                "Scaling a sampler's noise is a way to look into it, and not a way to sharpen its target."
+                "Scaling a sampler's noise is a way to look into it, and not a way to sharpen its target. A
+                sampler that is to follow the temperature has to be told it while it learns."
             </Learned>
         </Section>
     }

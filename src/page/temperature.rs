@@ -44,6 +44,7 @@ fn ask(
                 id: 0,
                 model: experiment.name.into(),
                 snapshot: None,
+                beta: None,
                 sigma_scale: temperature,
                 seed: DEFAULT_SEED,
                 count: 16,
@@ -177,6 +178,7 @@ fn Panel(temperature: f64, batch: Signal<Option<Arc<BatchResult>>>) -> impl Into
                 target,
                 tempered: Some(tempered),
                 picture: &picture,
+                top: None,
                 model: model_colour(experiment, &palette),
             };
             draw(&canvas, &scene, &palette)

@@ -1,4 +1,5 @@
-//! What each option of a recipe is worth: the recipe with one option changed at a time.
+//! What each option of a recipe is worth: the recipe with one option changed at a time, and the
+//! recipe by each objective.
 
 use super::report::{Scored, median, rounded, table};
 use crate::archive::{BackwardRollouts, Priority};
@@ -6,6 +7,7 @@ use crate::balance::{self, BackwardMean};
 use crate::experiment::{self, Experiment};
 use crate::exploration::Exploration;
 use crate::mixture::Mixture;
+use crate::objective::Objective;
 use crate::options::{Options, Schedule};
 use crate::policy::Inputs;
 use crate::rollout::{Rollout, Trajectories};
@@ -119,6 +121,35 @@ pub fn variants(base: &Experiment) -> Vec<Experiment> {
     rows
 }
 
+/// The recipe of an experiment by every objective, as experiments with the objectives' names. One
+/// that has to draw its own trajectories does so.
+pub fn objectives(base: &Experiment) -> Vec<Experiment> {
+    let with = |objective: Objective| {
+        let options = Options {
+            objective,
+            ..base.options
+        };
+        let row = Experiment {
+            name: objective.title(),
+            options,
+            ..*base
+        };
+        match objective.is_off_policy() {
+            true => row,
+            false => Experiment {
+                name: "reverse KL, on-policy",
+                exploration: Exploration::None,
+                options: Options {
+                    backward_rollouts: BackwardRollouts::None,
+                    ..options
+                },
+                ..row
+            },
+        }
+    };
+    Objective::ALL.map(with).into()
+}
+
 /// The importance-weighted log Z of a run, in nats.
 fn importance_log_z(run: &Scored, target: &Mixture) -> f64 {
     let rollout = Rollout {
@@ -203,6 +234,18 @@ pub fn text(ablation: &Ablation) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_objective_has_a_row_that_can_be_trained() {
+        for base in experiment::all() {
+            let rows = objectives(base);
+            for (row, objective) in rows.iter().zip(Objective::ALL) {
+                assert_eq!(row.options.objective, objective);
+                assert_eq!(Recipe::of(row).validate(), Ok(()));
+            }
+            assert_eq!(Recipe::of(&rows[0]), Recipe::of(base));
+        }
+    }
 
     #[test]
     fn every_row_changes_one_thing_and_the_last_is_classic() {

@@ -2,11 +2,13 @@
 
 use super::output::{OutputError, Staging};
 use super::report::{self, Scored};
-use super::{TrainError, Trained, ablation, figure, onnx, train, train_with_burn};
-use crate::experiment::{self, DEFAULT_SEED, Experiment};
+use super::{TrainError, ablation, figure, onnx, tempered, train, train_tempered, train_with_burn};
+use crate::experiment::{self, DEFAULT_SEED, Experiment, TEMPERED};
+use crate::pytorch;
+use crate::tempered::TemperedRecipe;
 use crate::trainer::Progress;
 use crate::weights::ablation::{self as table, Ablation};
-use crate::weights::manifest::{self, Manifest, ModelEntry, Recipe};
+use crate::weights::manifest::{self, Manifest, ModelEntry, Recipe, TemperedEntry};
 use crate::weights::{self, WeightsError};
 use burn::tensor::Device;
 use clap::{Parser, ValueEnum};
@@ -40,6 +42,19 @@ struct Args {
     /// at a time and write NAME.ablation.json, but no model. Give it --seeds too
     #[arg(long, value_name = "NAME", conflicts_with_all = ["only", "trainer", "device", "format"])]
     ablate: Option<String>,
+    /// Print this model's run as a PyTorch script (with --seed and --iterations), and train nothing
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["only", "trainer", "device", "format", "ablate"])]
+    pytorch: Option<String>,
+    /// Train this model's recipe by every objective and print what each reaches; write nothing. Give
+    /// it --seeds too
+    #[arg(
+        long,
+        value_name = "NAME",
+        num_args = 0..=1,
+        default_missing_value = "hard_off_policy",
+        conflicts_with_all = ["only", "ablate", "trainer", "device", "format"]
+    )]
+    objectives: Option<String>,
     /// The folder to write to
     #[arg(long, value_name = "DIR", default_value = "pretrained")]
     out: PathBuf,
@@ -95,7 +110,10 @@ enum Format {
 enum CommandError {
     #[error("no model is called `{name}`; there are {}", names())]
     UnknownModel { name: String },
-    #[error("{name} has no options to change; there are {}", names_with_options())]
+    #[error(
+        "{name} has no options that --ablate changes; there are {}",
+        names_with_options()
+    )]
     NoOptions { name: String },
     #[error("--{argument} is 0; give 1 or more")]
     Zero { argument: &'static str },
@@ -153,7 +171,8 @@ impl CommandError {
 }
 
 fn names() -> String {
-    let names: Vec<&str> = experiment::all().map(|e| e.name).collect();
+    let all = experiment::all().chain([&TEMPERED]);
+    let names: Vec<&str> = all.map(|e| e.name).collect();
     names.join(", ")
 }
 
@@ -182,14 +201,28 @@ fn run(args: &Args) -> Result<(), CommandError> {
         return Ok(());
     }
     let experiments = chosen(args)?;
+    if let Some(name) = &args.pytorch {
+        let named = experiments.iter().find(|e| e.name == name);
+        let recipe = named.map(Recipe::of);
+        let recipe = recipe.ok_or_else(|| CommandError::UnknownModel { name: name.clone() })?;
+        print!("{}", pytorch::script(&recipe, args.seed));
+        return Ok(());
+    }
     if let Some(name) = &args.ablate {
         return ablate(args, name, &experiments);
     }
+    if let Some(name) = &args.objectives {
+        print!(
+            "{}",
+            ablation::text(&measure(args, name, &experiments, interrupted()?)?)
+        );
+        return Ok(());
+    }
     let runner = runner(args)?;
     if let Runner::Burn(_) = runner
-        && let Some(e) = experiments.iter().find(|e| !e.options.is_classic())
+        && let Some(name) = with_options(args, &experiments)
     {
-        return Err(CommandError::BurnIsClassic { name: e.name });
+        return Err(CommandError::BurnIsClassic { name });
     }
     let mut staging = Staging::open(&args.out)?;
     // Only a part is trained: the rest of the manifest has to be known, and had better be sound
@@ -200,12 +233,16 @@ fn run(args: &Args) -> Result<(), CommandError> {
     };
 
     let interrupted = interrupted()?;
-    let runs = train_all(args, &experiments, &runner, interrupted)?;
+    let runs = train_models(args, &experiments, &runner, interrupted)?;
     let mut entries = Vec::new();
     for (experiment, scored) in experiments.iter().zip(runs) {
         entries.push(stage(args, experiment, &scored, &mut staging)?);
     }
-    let manifest = report::merge(old, entries);
+    let tempered = match wants_tempered(args) {
+        true => Some(stage_tempered(args, &mut staging, interrupted)?),
+        false => None,
+    };
+    let manifest = report::merge(old, entries, tempered);
     let text = manifest::to_json(&manifest).map_err(artifact("manifest", "all models"))?;
     staging.write("manifest.json", text.as_bytes())?;
     // From here on Ctrl-C comes too late: the renames take a moment and end in a whole set.
@@ -215,7 +252,22 @@ fn run(args: &Args) -> Result<(), CommandError> {
     staging.commit()?;
     print!("{}", report::models_table(&manifest));
     print!("{}", report::ensemble_table(&manifest));
+    if let Some(tempered) = &manifest.tempered {
+        print!("{}", tempered::scores_table(tempered));
+    }
     Ok(())
+}
+
+/// Whether the model of every temperature is to be trained.
+fn wants_tempered(args: &Args) -> bool {
+    args.only.is_empty() || args.only.iter().any(|name| name == TEMPERED.name)
+}
+
+/// The first of the models to train whose recipe has options.
+fn with_options(args: &Args, experiments: &[Experiment]) -> Option<&'static str> {
+    let model = experiments.iter().find(|e| !e.options.is_classic());
+    let tempered = wants_tempered(args).then_some(TEMPERED.name);
+    model.map(|e| e.name).or(tempered)
 }
 
 /// A flag that Ctrl-C raises.
@@ -229,13 +281,7 @@ fn interrupted() -> Result<&'static AtomicBool, CommandError> {
 fn ablate(args: &Args, name: &str, variants: &[Experiment]) -> Result<(), CommandError> {
     let mut staging = Staging::open(&args.out)?;
     let interrupted = interrupted()?;
-    let runs = train_all(args, variants, &Runner::Fused, interrupted)?;
-    let rows = variants.iter().zip(&runs);
-    let ablation = Ablation {
-        experiment: name.to_owned(),
-        seeds: (0..args.seeds).map(|i| args.seed + i).collect(),
-        rows: rows.map(|(e, runs)| ablation::row(e.name, runs)).collect(),
-    };
+    let ablation = measure(args, name, variants, interrupted)?;
     let text = table::to_json(&ablation).map_err(artifact("table", name))?;
     staging.write(format!("{name}.ablation.json"), text.as_bytes())?;
     if interrupted.load(Ordering::Relaxed) {
@@ -246,10 +292,27 @@ fn ablate(args: &Args, name: &str, variants: &[Experiment]) -> Result<(), Comman
     Ok(())
 }
 
-/// The experiments to train, in the order of the table: with --ablate, the rows of its table.
+/// Trains variants of the recipe called `name` and scores them, a row each.
+fn measure(
+    args: &Args,
+    name: &str,
+    variants: &[Experiment],
+    interrupted: &AtomicBool,
+) -> Result<Ablation, CommandError> {
+    let runs = train_models(args, variants, &Runner::Fused, interrupted)?;
+    let rows = variants.iter().zip(&runs);
+    Ok(Ablation {
+        experiment: name.to_owned(),
+        seeds: (0..args.seeds).map(|i| args.seed + i).collect(),
+        rows: rows.map(|(e, runs)| ablation::row(e.name, runs)).collect(),
+    })
+}
+
+/// The experiments to train, in the order of the table: with --ablate or --objectives, the rows of
+/// its table.
 fn chosen(args: &Args) -> Result<Vec<Experiment>, CommandError> {
-    for name in args.only.iter().chain(&args.ablate) {
-        if Experiment::named(name).is_none() {
+    for name in args.only.iter().chain(&args.ablate).chain(&args.objectives) {
+        if Experiment::named(name).is_none() && name != TEMPERED.name {
             return Err(CommandError::UnknownModel { name: name.clone() });
         }
     }
@@ -278,6 +341,9 @@ fn chosen(args: &Args) -> Result<Vec<Experiment>, CommandError> {
             true => Err(CommandError::NoOptions { name: name.clone() }),
             false => Ok(variants),
         };
+    }
+    if let Some(base) = args.objectives.as_deref().and_then(Experiment::named) {
+        return Ok(ablation::objectives(&iterations(base)));
     }
     let only: BTreeSet<&str> = args.only.iter().map(String::as_str).collect();
     let wanted = |e: &&Experiment| only.is_empty() || only.contains(e.name);
@@ -313,19 +379,99 @@ fn existing_manifest(out: &Path) -> Result<Option<Manifest>, CommandError> {
     manifest.map(Some).map_err(CommandError::BadManifest)
 }
 
-/// Trains every seed of every experiment, on as many threads as there are cores (a GPU takes one
-/// run at a time), and returns the scored runs by experiment, in the order of the seeds.
-fn train_all(
+/// Trains every seed of every experiment, and returns the scored runs by experiment, in the order
+/// of the seeds.
+fn train_models(
     args: &Args,
     experiments: &[Experiment],
     runner: &Runner,
     interrupted: &AtomicBool,
 ) -> Result<Vec<Vec<Scored>>, CommandError> {
-    let mut jobs: Vec<(usize, u64)> = (0..experiments.len())
+    let subjects: Vec<Subject> = experiments.iter().map(Subject::of).collect();
+    let train_one = |index: usize, seed: u64, watch: &mut Watch| {
+        // Only the first seed's model is written, with its history.
+        let keep = match seed == args.seed {
+            true => report::moments(subjects[index].iterations),
+            false => Vec::new(),
+        };
+        let recipe = Recipe::of(&experiments[index]);
+        match runner {
+            Runner::Fused => train(&recipe, seed, &keep, watch),
+            Runner::Burn(device) => train_with_burn(&recipe, seed, device, &keep, watch),
+        }
+    };
+    let runs = train_all(args, &subjects, interrupted, train_one)?;
+    let scored = experiments.iter().zip(runs).map(|(experiment, runs)| {
+        let score = |(seed, trained)| {
+            let recipe = Recipe::of(experiment);
+            Scored::new(experiment.name, recipe, seed, trained)
+        };
+        runs.into_iter().map(score).collect()
+    });
+    Ok(scored.collect())
+}
+
+/// Trains every seed of the model of every temperature, stages its file and returns its entry.
+fn stage_tempered(
+    args: &Args,
+    staging: &mut Staging,
+    interrupted: &AtomicBool,
+) -> Result<TemperedEntry, CommandError> {
+    let mut recipe = TemperedRecipe::bundled();
+    recipe.base.iterations = args.iterations.unwrap_or(recipe.base.iterations);
+    let subject = Subject {
+        name: TEMPERED.name,
+        iterations: recipe.base.iterations,
+    };
+    let mut runs = train_all(args, &[subject], interrupted, |_, seed, watch| {
+        train_tempered(&recipe, seed, watch)
+    })?;
+    let runs = runs.remove(0);
+    let scored = runs
+        .iter()
+        .map(|(seed, (model, history))| tempered::scored(&recipe, *seed, model, history));
+    let ensemble = scored.collect();
+    let (seed, (model, _)) = &runs[0];
+    let bytes =
+        tempered::serialized(&recipe, *seed, model).map_err(artifact("recipe", TEMPERED.name))?;
+    let entry = tempered::entry(recipe, &bytes, ensemble);
+    staging.write(&entry.file, &bytes)?;
+    Ok(entry)
+}
+
+/// What is trained, to a progress bar.
+struct Subject {
+    name: &'static str,
+    iterations: usize,
+}
+
+impl Subject {
+    fn of(experiment: &Experiment) -> Self {
+        Subject {
+            name: experiment.name,
+            iterations: experiment.iterations,
+        }
+    }
+}
+
+/// Hears of every iteration of a run and can end it.
+type Watch<'a> = dyn FnMut(&Progress) -> ControlFlow<()> + 'a;
+
+/// Trains every seed of every subject by `train_one`, on as many threads as there are cores (a GPU
+/// takes one run at a time), and returns seeds and runs by subject, in the order of the seeds.
+fn train_all<T: Send>(
+    args: &Args,
+    subjects: &[Subject],
+    interrupted: &AtomicBool,
+    train_one: impl Fn(usize, u64, &mut Watch) -> Result<T, TrainError> + Sync,
+) -> Result<Vec<Vec<(u64, T)>>, CommandError> {
+    /// Iterations between two looks at the bar: text costs time as well.
+    const REFRESH: usize = 25;
+    let mut jobs: Vec<(usize, u64)> = (0..subjects.len())
         .flat_map(|index| (0..args.seeds).map(move |i| (index, args.seed + i)))
         .collect();
     // The longest first: the threads then end at about the same time.
-    jobs.sort_by_key(|&(index, _)| std::cmp::Reverse(experiments[index].iterations));
+    jobs.sort_by_key(|&(index, _)| std::cmp::Reverse(subjects[index].iterations));
     let threads = match args.device {
         DeviceName::Cpu => thread::available_parallelism().map_or(1, usize::from),
         DeviceName::Wgpu => 1,
@@ -342,16 +488,22 @@ fn train_all(
         for _ in 0..threads.min(jobs.len()) {
             scope.spawn(|| {
                 while let Some(&(index, seed)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let experiment = &experiments[index];
-                    let bar = bars.add(progress_bar(experiment, seed));
-                    let stop =
-                        || interrupted.load(Ordering::Relaxed) || failed.load(Ordering::Relaxed);
-                    // Only the first seed's model is written, with its history.
-                    let keep = match seed == args.seed {
-                        true => report::moments(experiment.iterations),
-                        false => Vec::new(),
+                    let bar = bars.add(progress_bar(&subjects[index], seed));
+                    let mut watch = |progress: &Progress| {
+                        if progress.iteration.is_multiple_of(REFRESH) {
+                            bar.set_position(progress.iteration as u64);
+                            bar.set_message(format!(
+                                "loss {:.4}, log Z {:.3}",
+                                progress.loss, progress.log_z
+                            ));
+                        }
+                        let stop = [interrupted, &failed].map(|flag| flag.load(Ordering::Relaxed));
+                        match stop.contains(&true) {
+                            true => ControlFlow::Break(()),
+                            false => ControlFlow::Continue(()),
+                        }
                     };
-                    let outcome = train_one(experiment, seed, runner, &keep, &bar, stop);
+                    let outcome = train_one(index, seed, &mut watch);
                     bars.remove(&bar);
                     if outcome.is_err() {
                         failed.store(true, Ordering::Relaxed);
@@ -363,7 +515,7 @@ fn train_all(
         }
     });
 
-    let mut runs: Vec<Vec<Scored>> = experiments.iter().map(|_| Vec::new()).collect();
+    let mut runs: Vec<Vec<(u64, T)>> = subjects.iter().map(|_| Vec::new()).collect();
     let mut outcomes = outcomes.into_inner().unwrap_or_else(|e| e.into_inner());
     if interrupted.load(Ordering::Relaxed) {
         return Err(CommandError::Interrupted);
@@ -374,56 +526,24 @@ fn train_all(
         (stopped, *index, *seed)
     });
     for (index, seed, outcome) in outcomes {
-        let experiment = &experiments[index];
         let trained = outcome.map_err(|source| CommandError::Training {
-            model: experiment.name.to_owned(),
+            model: subjects[index].name.to_owned(),
             seed,
             source,
         })?;
-        let recipe = Recipe::of(experiment);
-        runs[index].push(Scored::new(experiment.name, recipe, seed, trained));
+        runs[index].push((seed, trained));
     }
     Ok(runs)
 }
 
-fn progress_bar(experiment: &Experiment, seed: u64) -> ProgressBar {
+fn progress_bar(subject: &Subject, seed: u64) -> ProgressBar {
     const TEMPLATE: &str =
         "{prefix:21} [{wide_bar}] {pos:>5}/{len} {per_sec:>11} {eta:>4} left, {msg}";
     let style =
         ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(experiment.iterations as u64)
+    ProgressBar::new(subject.iterations as u64)
         .with_style(style.progress_chars("=> "))
-        .with_prefix(format!("{} {seed}", experiment.name))
-}
-
-fn train_one(
-    experiment: &Experiment,
-    seed: u64,
-    runner: &Runner,
-    keep: &[usize],
-    bar: &ProgressBar,
-    stop: impl Fn() -> bool,
-) -> Result<Trained, TrainError> {
-    /// Iterations between two looks at the bar: text costs time as well.
-    const REFRESH: usize = 25;
-    let watch = |progress: &Progress| {
-        if progress.iteration.is_multiple_of(REFRESH) {
-            bar.set_position(progress.iteration as u64);
-            bar.set_message(format!(
-                "loss {:.4}, log Z {:.3}",
-                progress.loss, progress.log_z
-            ));
-        }
-        match stop() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
-    };
-    let recipe = Recipe::of(experiment);
-    match runner {
-        Runner::Fused => train(&recipe, seed, keep, watch),
-        Runner::Burn(device) => train_with_burn(&recipe, seed, device, keep, watch),
-    }
+        .with_prefix(format!("{} {seed}", subject.name))
 }
 
 fn artifact<E: ToString>(what: &'static str, model: &str) -> impl FnOnce(E) -> CommandError {

@@ -1,7 +1,7 @@
 //! Training natively: the fused step of [`crate::trainer`], and burn's modules, autodiff and Adam,
 //! which are its oracle. Progress comes as values; nothing here prints.
 //!
-//! [`train`] and [`train_with_burn`] are the library's entries; [`command`] is the
+//! [`train`], [`train_tempered`] and [`train_with_burn`] are the library's entries; [`command`] is the
 //! `train_distill` program around them.
 
 mod ablation;
@@ -11,9 +11,11 @@ pub mod net;
 mod onnx;
 mod output;
 mod report;
+mod tempered;
 
 use crate::mixture::Mixture;
 use crate::noise::ThreefryRng;
+use crate::options::Options;
 use crate::policy::Policy;
 use crate::rollout::Rollout;
 use crate::trainer::{ADAM_BETA_1, ADAM_EPSILON, Progress, Trainer, noise_seed, stream};
@@ -22,8 +24,9 @@ use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::ParamGroup;
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::Device;
-use net::{ReadError, Sampler};
+use net::{Loss, ReadError, Sampler};
 use std::ops::ControlFlow;
+pub use tempered::train_tempered;
 
 /// A finished run.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +35,7 @@ pub struct Trained {
     pub forward: Policy<f32>,
     /// The backward policy.
     pub backward: Policy<f32>,
-    /// The learned log Z, in nats.
+    /// The learned log Z, in nats, or the last batch's estimate where none is learned.
     pub log_z: f32,
     /// Every iteration, in order.
     pub history: Vec<Progress>,
@@ -68,10 +71,10 @@ pub enum TrainError {
         loss: f32,
         log_z: f32,
     },
-    /// burn's trainer, the oracle of the classic recipe, knows no other.
+    /// burn's trainer, the oracle of the objectives, does not know every option.
     #[error(
-        "burn trains the classic recipe only, and this one has options; leave out --trainer burn \
-         and --device wgpu"
+        "burn trains the classic recipe with any objective, and this one has other options; leave \
+         out --trainer burn and --device wgpu"
     )]
     HasOptions,
     /// The device failed.
@@ -106,11 +109,12 @@ pub fn train(
     )
 }
 
-/// The same with burn on `device`, for recipes without options: slower, and written so that it can
-/// be seen to be right.
+/// The same with burn on `device`: slower, and written so that it can be seen to be right. It takes
+/// any objective, backward mean and range of standard deviations, but neither features nor schedules
+/// nor backward rollouts.
 ///
 /// # Errors
-/// As [`train`], when the recipe has options, and when the device fails.
+/// As [`train`], when the recipe has such options, and when the device fails.
 pub fn train_with_burn(
     recipe: &Recipe,
     seed: u64,
@@ -118,14 +122,41 @@ pub fn train_with_burn(
     keep: &[usize],
     on_progress: impl FnMut(&Progress) -> ControlFlow<()>,
 ) -> Result<Trained, TrainError> {
-    if !recipe.options.is_classic() {
+    let Options {
+        objective,
+        backward_mean,
+        std_range,
+        ..
+    } = recipe.options;
+    let known = Options {
+        objective,
+        backward_mean,
+        std_range,
+        ..Options::CLASSIC
+    };
+    if recipe.options != known {
         return Err(TrainError::HasOptions);
     }
     let device = device.clone().autodiff();
-    let target = Mixture::new(recipe.modes.clone());
-    let policy = |stream| Policy::init(recipe.hidden, &mut ThreefryRng::new(seed, stream));
-    let (forward, backward) = (policy(stream::FORWARD), policy(stream::BACKWARD));
+    let loss = Loss {
+        objective,
+        target: Mixture::new(recipe.modes.clone()),
+        counted: recipe.backward_loop,
+        mean: backward_mean,
+    };
+    let policy = |seed, stream| {
+        let policy = Policy::init(recipe.hidden, &mut ThreefryRng::new(seed, stream));
+        policy.with_std_range(std_range)
+    };
+    let noise = noise_seed(seed, stream::NOISE);
+    let (forward, backward) = (
+        policy(seed, stream::FORWARD),
+        policy(seed, stream::BACKWARD),
+    );
     let mut sampler = Sampler::new(&forward, &backward, 0.0, &device);
+    if objective.learns_flow() {
+        sampler = sampler.with_flow(&policy(noise, stream::FLOW), &device);
+    }
 
     let log_z_group = ParamGroup::from_ids(vec![sampler.log_z.id]);
     let rates = ModuleLrScheduler::new(recipe.learning_rate)
@@ -138,27 +169,35 @@ pub fn train_with_burn(
         .with_epsilon(ADAM_EPSILON as f32)
         .init();
 
-    let noise = noise_seed(seed, stream::NOISE);
     let mut iteration = 0;
+    let mut log_z = 0.0;
     let step = |is_kept: bool| {
         let rollout = Rollout {
             start: recipe.start,
             steps: recipe.steps,
             sigma_scale: 1.0,
-            extra_std: recipe.exploration.extra_std(iteration, recipe.iterations),
+            extra_std: match objective.is_off_policy() {
+                true => recipe.exploration.extra_std(iteration, recipe.iterations),
+                false => 0.0,
+            },
             seed: noise,
             first: (iteration * recipe.batch) as u32,
         };
         let trajectories = sampler.draw(&rollout, recipe.batch)?;
-        let loss = sampler.loss(&trajectories, &target, recipe.backward_loop);
-        let gradients = GradientsParams::from_grads(loss.backward(), &sampler);
+        let evaluated = sampler.evaluate(&trajectories, &loss);
+        let gradients = GradientsParams::from_grads(evaluated.differentiated.backward(), &sampler);
         sampler = adam.step(rates.clone(), sampler.clone(), gradients);
         iteration += 1;
+        let value = net::values(evaluated.value.inner())?[0];
+        log_z = match objective.learns_log_z() {
+            true => net::values(sampler.log_z.val().inner())?[0],
+            false => -net::values(evaluated.mean_residual.inner())?[0],
+        };
         let progress = Progress {
             iteration,
-            loss: net::values(loss.inner())?[0],
-            log_z: net::values(sampler.log_z.val().inner())?[0],
-            is_finite: true,
+            loss: value,
+            log_z,
+            is_finite: value.is_finite() && log_z.is_finite(),
         };
         let kept = is_kept.then(|| sampler.forward.to_policy()).transpose()?;
         Ok((progress, kept))
@@ -167,7 +206,7 @@ pub fn train_with_burn(
     finish(
         sampler.forward.to_policy()?,
         sampler.backward.to_policy()?,
-        net::values(sampler.log_z.val().inner())?[0],
+        log_z,
         record,
     )
 }
@@ -194,7 +233,7 @@ fn run(
     }
     for iteration in 1..=recipe.iterations {
         let (progress, kept) = step(keep.binary_search(&iteration).is_ok())?;
-        if !progress.loss.is_finite() || !progress.log_z.is_finite() {
+        if !progress.is_finite {
             return Err(diverged(&progress));
         }
         history.push(progress);
@@ -241,7 +280,11 @@ fn diverged(at: &Progress) -> TrainError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balance::BackwardMean;
     use crate::experiment::EXPERIMENTS;
+    use crate::objective::Objective;
+    use crate::options::Schedule;
+    use crate::policy::StdRange;
 
     type Outcome = Result<Trained, TrainError>;
 
@@ -312,6 +355,51 @@ mod tests {
     }
 
     #[test]
+    fn the_fused_trainer_does_what_burn_does_by_any_objective() {
+        for (objective, backward_mean) in Objective::ALL.into_iter().zip([
+            BackwardMean::FixedBridge { step_std: 0.8 },
+            BackwardMean::Bridge,
+            BackwardMean::Net,
+            BackwardMean::FixedBridge { step_std: 0.8 },
+            BackwardMean::Net,
+        ]) {
+            let recipe = Recipe {
+                iterations: 30,
+                // More than one chunk, and no whole number of them.
+                batch: 91,
+                hidden: 24,
+                options: Options {
+                    objective,
+                    backward_mean,
+                    std_range: StdRange {
+                        min_std: 0.05,
+                        max_std: 1.5,
+                    },
+                    ..Options::CLASSIC
+                },
+                ..Recipe::of(&EXPERIMENTS[3])
+            };
+            let [fused, burn] = TRAINERS.map(|run| run(&recipe).unwrap());
+            for (a, b) in fused.history.iter().zip(&burn.history) {
+                let size = b.loss.abs().max(1.0);
+                assert!(
+                    (a.loss - b.loss).abs() < 1e-3 * size,
+                    "{objective:?}: {a:?} {b:?}"
+                );
+                let size = b.log_z.abs().max(1.0);
+                assert!(
+                    (a.log_z - b.log_z).abs() < 1e-3 * size,
+                    "{objective:?}: {a:?} {b:?}"
+                );
+            }
+            assert_eq!(fused.log_z, fused.history[29].log_z);
+            for (a, b) in weights(&fused).iter().zip(weights(&burn)) {
+                assert!((a - b).abs() < 1e-3, "{objective:?}: {a} {b}");
+            }
+        }
+    }
+
+    #[test]
     fn the_same_seed_gives_the_same_weights() {
         for run in TRAINERS {
             assert_eq!(run(&recipe(3)), run(&recipe(3)));
@@ -358,7 +446,10 @@ mod tests {
     #[test]
     fn burn_refuses_a_recipe_with_options() {
         let mut recipe = recipe(1);
-        recipe.options.backward_mean = crate::balance::BackwardMean::Bridge;
+        recipe.options.learning_rates = Schedule::WarmUpCosine {
+            warm_up: 2,
+            last: 0.1,
+        };
         assert_eq!(burn(&recipe), Err(TrainError::HasOptions));
         assert!(fused(&recipe).is_ok());
     }

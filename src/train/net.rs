@@ -1,10 +1,11 @@
-//! The policies and the trajectory-balance loss as burn modules: what autodiff differentiates,
-//! and the oracle of [`crate::trainer`].
+//! The policies and the losses as burn modules: what autodiff differentiates, and the oracle of
+//! [`crate::trainer`].
 
-use crate::balance::BackwardLoop;
+use crate::balance::{BackwardLoop, BackwardMean};
 use crate::mixture::Mixture;
 use crate::noise::Noise;
-use crate::policy::{MAX_STD, MIN_STD, Policy};
+use crate::objective::Objective;
+use crate::policy::{Policy, StdRange};
 use crate::rollout::{Rollout, Trajectories};
 use burn::module::{Module, Param};
 use burn::nn::Linear;
@@ -18,6 +19,8 @@ pub struct PolicyNet {
     first: Linear,
     second: Linear,
     last: Linear,
+    min_std: f64,
+    max_std: f64,
 }
 
 impl PolicyNet {
@@ -37,6 +40,8 @@ impl PolicyNet {
             first: layer(w0, b0),
             second: layer(w1, b1),
             last: layer(w2, b2),
+            min_std: policy.std_range().min_std,
+            max_std: policy.std_range().max_std,
         }
     }
 
@@ -48,7 +53,13 @@ impl PolicyNet {
         let parts = self.tensors().into_iter().map(values);
         let parameters = parts.collect::<Result<Vec<_>, _>>()?.concat();
         let hidden = self.first.weight.dims()[1];
-        Policy::new(hidden, parameters).ok_or_else(|| ReadError("a layer lost its shape".into()))
+        match Policy::new(hidden, parameters) {
+            Some(policy) => Ok(policy.with_std_range(StdRange {
+                min_std: self.min_std,
+                max_std: self.max_std,
+            })),
+            None => Err(ReadError("a layer lost its shape".into())),
+        }
     }
 
     /// The six parts in the layout of [`Policy::LAYOUT`], flat.
@@ -93,7 +104,8 @@ impl PolicyNet {
         let first = elu(self.first.forward(states));
         let second = elu(self.second.forward(first));
         let out = self.last.forward(second);
-        let std = sigmoid(out.clone().narrow(1, 1, 1)) * (MAX_STD - MIN_STD) + MIN_STD;
+        let span = self.max_std - self.min_std;
+        let std = sigmoid(out.clone().narrow(1, 1, 1)) * span + self.min_std;
         (out.narrow(1, 0, 1), std)
     }
 
@@ -104,9 +116,14 @@ impl PolicyNet {
     /// - actions, output: `[rows, 1]`
     pub fn log_density(&self, states: Tensor<2>, actions: Tensor<2>) -> Tensor<2> {
         let (mean, std) = self.laws(states);
-        let z = (actions - mean) / std.clone();
-        z.square() * -0.5 - std.log() - 0.5 * TAU.ln()
+        log_density(actions, mean, std)
     }
+}
+
+/// Log-densities of normal laws, in nats, elementwise.
+fn log_density(actions: Tensor<2>, mean: Tensor<2>, std: Tensor<2>) -> Tensor<2> {
+    let z = (actions - mean) / std.clone();
+    z.square() * -0.5 - std.log() - 0.5 * TAU.ln()
 }
 
 /// ELU. Burn's own raises e to the input before it masks, so that an input above 88 has a NaN for
@@ -134,8 +151,35 @@ pub struct Sampler {
     pub forward: PolicyNet,
     /// The backward policy.
     pub backward: PolicyNet,
+    /// The network whose mean is log F, where flows are learned.
+    pub flow: Option<PolicyNet>,
     /// log Z, in nats: `[1]`.
     pub log_z: Param<Tensor<1>>,
+}
+
+/// What a batch's loss is made of, beside its trajectories.
+#[derive(Clone, Debug)]
+pub struct Loss {
+    /// What is minimised.
+    pub objective: Objective,
+    /// The target.
+    pub target: Mixture,
+    /// The backward terms that are counted.
+    pub counted: BackwardLoop,
+    /// Where the backward network's mean is measured from.
+    pub mean: BackwardMean,
+}
+
+/// A batch's loss.
+#[derive(Debug)]
+pub struct Evaluated {
+    /// The loss, in nats² or, for reverse KL, nats: `[1]`.
+    pub value: Tensor<1>,
+    /// What has the gradient that is learned from: the loss itself, or for reverse KL what has its
+    /// estimated gradient: `[1]`.
+    pub differentiated: Tensor<1>,
+    /// The mean of r over the batch, in nats: `[1]`.
+    pub mean_residual: Tensor<1>,
 }
 
 impl Sampler {
@@ -144,6 +188,7 @@ impl Sampler {
         Sampler {
             forward: PolicyNet::new(forward, device),
             backward: PolicyNet::new(backward, device),
+            flow: None,
             log_z: Param::from_tensor(Tensor::from_floats([log_z], device)),
         }
     }
@@ -174,8 +219,17 @@ impl Sampler {
         })
     }
 
+    /// The same with a flow network.
+    #[must_use]
+    pub fn with_flow(self, flow: &Policy<f32>, device: &Device) -> Self {
+        Sampler {
+            flow: Some(PolicyNet::new(flow, device)),
+            ..self
+        }
+    }
+
     /// The trajectory-balance loss of a batch, in nats²: the mean of the squared residuals of
-    /// [`crate::balance::residual`]. All states of the batch go through each network at once.
+    /// [`crate::balance::residual`].
     ///
     /// # Shapes
     /// - output: `[1]`
@@ -185,45 +239,133 @@ impl Sampler {
         target: &Mixture,
         counted: BackwardLoop,
     ) -> Tensor<1> {
+        let loss = Loss {
+            objective: Objective::TrajectoryBalance,
+            target: target.clone(),
+            counted,
+            mean: BackwardMean::Net,
+        };
+        self.evaluate(trajectories, &loss).value
+    }
+
+    /// The loss of a batch by any objective: [`Objective::loss`]. All states of the batch go through
+    /// each network at once. An objective that learns flows needs a flow network.
+    pub fn evaluate(&self, trajectories: &Trajectories<f32>, loss: &Loss) -> Evaluated {
         let device = self.log_z.device();
         let steps = trajectories.steps;
         let count = trajectories.count();
-        let column = |values: Vec<f32>| {
-            let rows = values.len();
-            Tensor::<2>::from_data(TensorData::new(values, [rows, 1]), &device)
+        let matrix = |values: Vec<f32>, columns: usize| {
+            let rows = values.len() / columns;
+            Tensor::<2>::from_data(TensorData::new(values, [rows, columns]), &device)
         };
-        // Σ over the given t of the log-density of x_t - x_{t-1} in the state that `at` picks.
-        let sum = |net: &PolicyNet, steps: Vec<usize>, at: fn(usize) -> usize| {
-            if steps.is_empty() {
-                return Tensor::zeros([count, 1], &device);
-            }
-            let mut states = Vec::with_capacity(2 * count * steps.len());
-            let mut actions = Vec::with_capacity(count * steps.len());
-            for x in trajectories.iter() {
-                for &t in &steps {
-                    states.extend([x[at(t)], at(t) as f32]);
-                    actions.push(x[t] - x[t - 1]);
+        // The states at the given times of all trajectories, rows (x, t).
+        let states = |times: &[usize]| {
+            let rows = trajectories.iter();
+            let rows = rows.flat_map(|x| times.iter().flat_map(|&t| [x[t], t as f32]));
+            matrix(rows.collect(), 2)
+        };
+        // What of each step into the given times there is to explain, less what `offset` takes off.
+        let actions = |times: &[usize], offset: BackwardMean| {
+            let rows = trajectories.iter().flat_map(|x| {
+                let action = |&t: &usize| x[t] - x[t - 1] - offset.offset(x[0], x[t], t);
+                times.iter().map(action).collect::<Vec<f32>>()
+            });
+            matrix(rows.collect(), 1)
+        };
+        let all: Vec<usize> = (1..=steps).collect();
+        let before: Vec<usize> = (0..steps).collect();
+        let log_forward = self
+            .forward
+            .log_density(states(&before), actions(&all, BackwardMean::Net))
+            .reshape([count, steps]);
+        // A column for each step, zeros where none is counted.
+        let zeros = |columns: usize| Tensor::<2>::zeros([count, columns], &device);
+        let counted: Vec<usize> = loss.counted.counted_steps(steps).collect();
+        let log_backward = if counted.is_empty() {
+            zeros(steps)
+        } else {
+            let actions = actions(&counted, loss.mean);
+            let log_density = match loss.mean {
+                BackwardMean::FixedBridge { .. } => {
+                    let stds = counted
+                        .iter()
+                        .map(|&t| loss.mean.fixed_std(t).unwrap_or(1.0) as f32);
+                    let stds: Vec<f32> = stds.collect();
+                    let stds = matrix(stds.repeat(count), 1);
+                    log_density(actions, zeros(counted.len()).reshape([-1, 1]), stds)
                 }
+                _ => self.backward.log_density(states(&counted), actions),
+            };
+            let terms = log_density.reshape([count, counted.len()]);
+            match steps - counted.len() {
+                0 => terms,
+                missing => Tensor::cat(vec![zeros(missing), terms], 1),
             }
-            let rows = actions.len();
-            let states = Tensor::from_data(TensorData::new(states, [rows, 2]), &device);
-            let log_density = net.log_density(states, column(actions));
-            log_density.reshape([count, steps.len()]).sum_dim(1)
         };
-        let log_forward = sum(&self.forward, (1..=steps).collect(), |t| t - 1);
-        let log_backward = sum(
-            &self.backward,
-            counted.counted_steps(steps).collect(),
-            |t| t,
-        );
         let log_reward = trajectories
             .terminals()
-            .map(|x| target.log_reward(f64::from(x)) as f32);
-        let log_reward = column(log_reward.collect());
+            .map(|x| loss.target.log_reward(f64::from(x)) as f32);
+        let log_reward = matrix(log_reward.collect(), 1);
         let log_z = self.log_z.val().unsqueeze::<2>();
-        (log_z + log_forward - log_reward - log_backward)
-            .square()
-            .mean()
+        let sum = |terms: &Tensor<2>| terms.clone().sum_dim(1);
+        let residual = sum(&log_forward) - log_reward.clone() - sum(&log_backward);
+        let mean = |values: Tensor<2>| values.mean();
+        let value = match loss.objective {
+            Objective::LogVariance => {
+                let middle = residual.clone().mean_dim(0);
+                mean((residual.clone() - middle).square())
+            }
+            Objective::ReverseKl => mean(residual.clone()),
+            Objective::DetailedBalance | Objective::SubTrajectoryBalance { .. } => {
+                // A column for each of F_0, ..., F_N.
+                let mut flows = vec![log_z.repeat_dim(0, count)];
+                if steps > 1
+                    && let Some(flow) = &self.flow
+                {
+                    let between: Vec<usize> = (1..steps).collect();
+                    let (log_flow, _) = flow.laws(states(&between));
+                    flows.push(log_flow.reshape([count, steps - 1]));
+                }
+                flows.push(log_reward);
+                let flows = Tensor::cat(flows, 1);
+                let ratios = log_forward.clone() - log_backward.clone();
+                let lambda = match loss.objective {
+                    Objective::SubTrajectoryBalance { lambda } => lambda,
+                    _ => 1.0,
+                };
+                let longest = match loss.objective {
+                    Objective::DetailedBalance => 1,
+                    _ => steps,
+                };
+                let (mut squares, mut weights) = (zeros(1), 0.0);
+                for m in 0..steps {
+                    for n in m + 1..=steps.min(m + longest) {
+                        let weight = lambda.powi((n - m) as i32);
+                        let flow = |t: usize| flows.clone().narrow(1, t, 1);
+                        let part = ratios.clone().narrow(1, m, n - m).sum_dim(1);
+                        let imbalance = flow(m) + part - flow(n);
+                        squares = squares + imbalance.square() * weight;
+                        weights += weight;
+                    }
+                }
+                mean(squares / weights)
+            }
+            _ => mean((log_z + residual.clone()).square()),
+        };
+        let differentiated = match loss.objective {
+            Objective::ReverseKl => {
+                let r = residual.clone().detach();
+                let others = (count as f64 - 1.0).max(1.0);
+                let weights = (r.clone() - r.mean_dim(0)) * (count as f64 / others);
+                mean(sum(&log_forward) * weights - sum(&log_backward))
+            }
+            _ => value.clone(),
+        };
+        Evaluated {
+            value,
+            differentiated,
+            mean_residual: mean(residual),
+        }
     }
 }
 

@@ -4,9 +4,7 @@
 //! Input `state` [batch, 2], rows (x, t); output `policy` [batch, 2], rows (mean, standard
 //! deviation) of the action. `tests/python/check_pretrained.py` runs it in ONNX Runtime.
 
-use crate::policy::{
-    FREQUENCIES, Inputs, LINEAR_GAIN, MAX_STD, MIN_STD, Policy, SQUARE_GAIN, WAVE_GAIN,
-};
+use crate::policy::{FREQUENCIES, Inputs, LINEAR_GAIN, Policy, SQUARE_GAIN, WAVE_GAIN};
 use prost::Message;
 
 /// The operator set: the first one of 2023, which every runtime in use reads.
@@ -276,8 +274,9 @@ pub fn serialize(policy: &Policy<f32>) -> Vec<u8> {
     let mut initializer: Vec<TensorProto> = parts
         .map(|((name, shape), values)| floats(name, &shape, values))
         .collect();
-    initializer.push(floats("span", &[], &[(MAX_STD - MIN_STD) as f32]));
-    initializer.push(floats("least", &[], &[MIN_STD as f32]));
+    let stds = policy.std_range();
+    initializer.push(floats("span", &[], &[stds.span() as f32]));
+    initializer.push(floats("least", &[], &[stds.min_std as f32]));
     initializer.push(integers("halves", &[2], &[1, 1]));
     initializer.extend(constants);
     ModelProto {

@@ -8,7 +8,7 @@ use crate::mixture::Mixture;
 use crate::sampler::Sampler;
 use crate::trainer::Progress;
 use crate::weights::manifest::{
-    CurvePoint, FORMAT, Manifest, ModelEntry, Recipe, SeedResult, SnapshotsEntry,
+    CurvePoint, FORMAT, Manifest, ModelEntry, Recipe, SeedResult, SnapshotsEntry, TemperedEntry,
 };
 use crate::weights::snapshots::{self, Snapshot};
 use crate::weights::{self, Model};
@@ -20,7 +20,7 @@ const CURVE_POINTS: usize = 200;
 /// The most snapshots of a training, the untrained policy aside.
 const SNAPSHOTS: usize = 40;
 /// Iterations that the final loss is the mean of.
-const FINAL_ITERATIONS: usize = 100;
+pub const FINAL_ITERATIONS: usize = 100;
 
 /// `value` to so many significant digits: a manifest is read by people and compared in diffs.
 pub fn rounded(value: f64, digits: usize) -> f64 {
@@ -28,11 +28,11 @@ pub fn rounded(value: f64, digits: usize) -> f64 {
 }
 
 /// The decimal that names the f32, and not the longer one that names its f64.
-fn widened(value: f32) -> f64 {
+pub fn widened(value: f32) -> f64 {
     value.to_string().parse().unwrap_or(f64::from(value))
 }
 
-fn mean_loss(history: &[Progress]) -> f64 {
+pub fn mean_loss(history: &[Progress]) -> f64 {
     history.iter().map(|p| f64::from(p.loss)).sum::<f64>() / history.len() as f64
 }
 
@@ -239,8 +239,14 @@ impl Scored {
 
 /// The entries of `old` with those of `new` in the place of their namesakes, in the order of the
 /// experiments' table; names that are not of the table come last.
-pub fn merge(old: Option<Manifest>, new: Vec<ModelEntry>) -> Manifest {
-    let old = old.map_or_else(Vec::new, |manifest| manifest.models);
+pub fn merge(
+    old: Option<Manifest>,
+    new: Vec<ModelEntry>,
+    tempered: Option<TemperedEntry>,
+) -> Manifest {
+    let (old, old_tempered) = old.map_or_else(Default::default, |manifest| {
+        (manifest.models, manifest.tempered)
+    });
     let mut models: BTreeMap<(usize, String), ModelEntry> = BTreeMap::new();
     for entry in old.into_iter().chain(new) {
         let known = experiment::all().position(|e| e.name == entry.name);
@@ -250,6 +256,7 @@ pub fn merge(old: Option<Manifest>, new: Vec<ModelEntry>) -> Manifest {
     Manifest {
         format: FORMAT,
         models: models.into_values().collect(),
+        tempered: tempered.or(old_tempered),
     }
 }
 
@@ -277,7 +284,7 @@ pub fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
-fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
+pub fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.map(str::to_owned).into()
 }
 
@@ -362,7 +369,7 @@ pub fn experiments_table() -> String {
         "backward loop",
         "modes: mean (variance)",
     ])];
-    for e in experiment::all() {
+    for e in experiment::all().chain([&experiment::TEMPERED]) {
         let modes = e.modes.iter().fold(String::new(), |mut text, mode| {
             let _ = write!(text, "{} ({})  ", mode.mean, mode.var);
             text

@@ -307,6 +307,61 @@ fn all_five_demos_run_on_the_cpu_and_say_why() {
     visit.went_well();
 }
 
+/// The sampler for relaxed SIMD draws where the browser has that, and when its file is not what it
+/// should be the engine's own sampler draws, without a word to the reader.
+#[test]
+fn relaxed_simd_is_used_and_its_file_may_fail() {
+    let name = "easy_correct";
+    let runner = format!("{}.querySelector('.readout').textContent", demo(name));
+    let sound = |_: &Site| {};
+    let missing = |site: &Site| site.hide("kernels.wasm");
+    let cut = |site: &Site| {
+        site.edit("kernels.wasm", |mut bytes| {
+            bytes.truncate(bytes.len() / 2);
+            bytes
+        });
+    };
+    // The exponential's log2(e) is another number wherever it stands.
+    let wrong = |site: &Site| {
+        site.edit("kernels.wasm", |mut bytes| {
+            let log2_e = std::f32::consts::LOG2_E.to_le_bytes();
+            let places: Vec<usize> = (0..bytes.len() - 4)
+                .filter(|&i| bytes[i..i + 4] == log2_e)
+                .collect();
+            assert!(!places.is_empty(), "kernels.wasm has no exponential");
+            for place in places {
+                bytes[place..place + 4].copy_from_slice(&1.25f32.to_le_bytes());
+            }
+            bytes
+        });
+    };
+    let files: [(&dyn Fn(&Site), bool); 4] = [
+        (&sound, true),
+        (&missing, false),
+        (&cut, false),
+        (&wrong, false),
+    ];
+    let mut shown = Vec::new();
+    for (number, (file, relaxed)) in files.into_iter().enumerate() {
+        let Some(mut visit) = visit(Gpu::Denied, file) else {
+            return;
+        };
+        visit.shows(name, "model", "table");
+        visit.scroll_to(name);
+        // The first batches may come before the file has passed its test.
+        visit.set(name, "select.device", "cpu");
+        visit.act(name, "button.resample", "it.click()");
+        let text = visit.chrome.text(&runner);
+        assert_eq!(text.contains("relaxed SIMD"), relaxed, "{number}: {text}");
+        shown.push(visit.data(name, "tv"));
+        match relaxed {
+            true => visit.went_well(),
+            false => visit.lacked("kernels.wasm"),
+        }
+    }
+    assert!(shown.iter().all(|tv| *tv == shown[0]), "{shown:?}");
+}
+
 #[test]
 fn the_controls_change_the_figure() {
     let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {
@@ -580,6 +635,133 @@ fn a_part_without_its_weights_says_so_and_the_others_go_on() {
         .eval(&format!("{}.click()", radio("easy_correct")));
     visit.study_shows(name, "easy_correct");
     assert_eq!(visit.chrome.eval(&hidden), Value::Bool(false));
+}
+
+/// JavaScript for the figure of the model of every temperature.
+const CONDITIONAL: &str = "document.querySelector('.demo.conditional')";
+
+impl Visit {
+    /// Bring the figure of the model of every temperature to view.
+    fn scroll_to_conditional(&mut self) {
+        self.chrome.until(&format!("{CONDITIONAL} !== null"));
+        self.chrome.eval(&format!(
+            "{CONDITIONAL}.scrollIntoView({{ block: 'center' }})"
+        ));
+    }
+
+    fn conditional(&mut self, key: &str) -> String {
+        self.chrome.text(&format!("{CONDITIONAL}.dataset.{key}"))
+    }
+
+    /// Set one of the two controls of β, and wait until the figure shows another batch.
+    fn set_beta(&mut self, control: &str, value: f64) {
+        let before = self.conditional("batch");
+        self.chrome.eval(&format!(
+            "(() => {{
+                const it = {CONDITIONAL}.querySelector('input.{control}');
+                it.value = '{value}';
+                for (const kind of ['input', 'change'])
+                    it.dispatchEvent(new Event(kind, {{ bubbles: true }}));
+            }})()"
+        ));
+        self.chrome
+            .until(&format!("{CONDITIONAL}.dataset.batch !== '{before}'"));
+    }
+}
+
+/// At each β of the manifest the figure, drawn on `device`, has the manifest's scores.
+fn follows_beta(gpu: Gpu, engine: &str, device: &str) {
+    let Some(mut visit) = visit(gpu, |_| {}) else {
+        return;
+    };
+    visit.engine_is(engine);
+    let file = "pretrained/tempered.safetensors";
+    assert_eq!(visit.site.times_asked(file), 0, "fetched before it is near");
+    visit.scroll_to_conditional();
+    visit.chrome.until(&format!(
+        "{CONDITIONAL}.dataset.state === 'model' && {CONDITIONAL}.dataset.device === '{device}'"
+    ));
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("pretrained/manifest.json");
+    let manifest = fs::read(manifest).expect("the repository has a manifest");
+    let manifest: Manifest = serde_json::from_slice(&manifest).expect("the manifest is sound");
+    let scores = manifest
+        .tempered
+        .expect("a model of every temperature")
+        .scores;
+    let mut histograms = Vec::new();
+    for score in &scores {
+        // The slider has the powers of two.
+        visit.set_beta("beta", score.beta.log2());
+        let number = |visit: &mut Visit, key| visit.conditional(key).parse::<f64>().unwrap();
+        assert_eq!(number(&mut visit, "beta"), score.beta);
+        let tv = number(&mut visit, "tv");
+        assert!((tv - score.total_variation).abs() < 5e-4, "{tv} {score:?}");
+        let log_z = number(&mut visit, "logZ");
+        assert!((log_z - score.log_z).abs() < 1e-5, "{log_z} {score:?}");
+        histograms.push(visit.conditional("histogram"));
+        let canvas = format!("{CONDITIONAL}.querySelector('canvas')");
+        visit.chrome.until(&painted(&canvas));
+        let label = visit.chrome.text(&format!("{canvas}.ariaLabel"));
+        assert!(label.contains(&format!("{tv:.3}")), "{label}");
+    }
+    histograms.dedup();
+    assert_eq!(histograms.len(), scores.len());
+    // Scaled steps are further away than the model that was told.
+    let scaled = format!("{CONDITIONAL}.querySelector('dd.scaled').textContent");
+    visit.chrome.until(&format!(
+        "parseFloat({scaled}) > 2 * parseFloat({CONDITIONAL}.dataset.tv)"
+    ));
+
+    // By the keyboard, and by a number that is beyond the range.
+    let before = visit.conditional("batch");
+    visit.chrome.eval(&format!(
+        "{CONDITIONAL}.querySelector('input.beta').focus()"
+    ));
+    visit.chrome.press("ArrowLeft");
+    visit
+        .chrome
+        .until(&format!("{CONDITIONAL}.dataset.batch !== '{before}'"));
+    assert!(visit.conditional("beta").parse::<f64>().unwrap() < 4.0);
+    visit.set_beta("beta-number", 9.0);
+    assert_eq!(visit.conditional("beta"), "4.0000");
+    let status = format!("{CONDITIONAL}.querySelector('.status').textContent");
+    assert!(visit.chrome.text(&status).contains("9 became 4"));
+    assert_eq!(visit.site.times_asked(file), 1);
+    visit.went_well();
+}
+
+#[test]
+fn one_model_follows_the_slider_of_beta_on_the_cpu() {
+    follows_beta(Gpu::Denied, "cpu", "table");
+}
+
+#[test]
+fn one_model_follows_the_slider_of_beta_on_webgpu() {
+    follows_beta(Gpu::Allowed, "webgpu", "webgpu");
+}
+
+#[test]
+fn without_its_file_the_model_of_every_temperature_hides_and_says_why() {
+    let file = "tempered.safetensors";
+    let Some(mut visit) = visit(Gpu::Denied, |site| {
+        site.hide("pretrained/tempered.safetensors");
+    }) else {
+        return;
+    };
+    visit.scroll_to_conditional();
+    visit
+        .chrome
+        .until(&format!("{CONDITIONAL}.dataset.state === 'failed'"));
+    let status = format!("{CONDITIONAL}.querySelector('.status').textContent");
+    let status = visit.chrome.text(&status);
+    assert!(
+        status.contains(file) && status.contains("not found"),
+        "{status}"
+    );
+    let shown = format!("{CONDITIONAL}.querySelector('canvas').offsetParent !== null");
+    assert_eq!(visit.chrome.eval(&shown), Value::Bool(false));
+    visit.shows("four_mode", "model", "table");
+    visit.lacked(file);
 }
 
 /// Run `script` in the worker before the engine starts.

@@ -2,17 +2,19 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use tiny_http::{Header, Request, Response, Server};
 
 /// The page is served under this path, as on a host of many projects: it must use relative paths.
 const PREFIX: &str = "/some/project/";
 
 /// A running server; it ends when dropped.
 pub struct Site {
-    server: Arc<Server>,
+    address: SocketAddr,
     shared: Arc<Shared>,
 }
 
@@ -24,33 +26,40 @@ struct Shared {
     strays: Mutex<Vec<String>>,
     /// Every file that was asked for.
     asked: Mutex<Vec<String>>,
+    ended: AtomicBool,
 }
 
 impl Site {
     /// Serve the folder `dist` on a free port.
     pub fn serve(dist: &Path) -> Site {
-        let server = Arc::new(Server::http("127.0.0.1:0").expect("a free port"));
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
         let shared = Arc::new(Shared {
             dist: dist.to_owned(),
             changes: Mutex::default(),
             strays: Mutex::default(),
             asked: Mutex::default(),
+            ended: AtomicBool::new(false),
         });
         thread::spawn({
-            let (server, shared) = (server.clone(), shared.clone());
+            let shared = Arc::clone(&shared);
             move || {
-                for request in server.incoming_requests() {
-                    shared.answer(request);
+                for connection in listener.incoming().flatten() {
+                    if shared.ended.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let shared = Arc::clone(&shared);
+                    // A browser that went away in the middle is none of our business.
+                    thread::spawn(move || shared.answer(&connection));
                 }
             }
         });
-        Site { server, shared }
+        Site { address, shared }
     }
 
     /// The page's address.
     pub fn url(&self) -> String {
-        let address = self.server.server_addr();
-        format!("http://{address}{PREFIX}")
+        format!("http://{}{PREFIX}", self.address)
     }
 
     /// Answer 404 for `file` from now on.
@@ -87,13 +96,24 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
-        self.server.unblock();
+        self.shared.ended.store(true, Ordering::Relaxed);
+        // Wakes the listener, which then sees that it is over.
+        let _ = TcpStream::connect(self.address);
     }
 }
 
 impl Shared {
-    fn answer(&self, request: Request) {
-        let path = request.url().split('?').next().unwrap_or_default();
+    /// Answers one request; a connection has no second one.
+    fn answer(&self, connection: &TcpStream) -> io::Result<()> {
+        let mut request = String::new();
+        let mut reader = BufReader::new(connection);
+        while !request.ends_with("\r\n\r\n") {
+            if reader.read_line(&mut request)? == 0 {
+                return Ok(());
+            }
+        }
+        let target = request.split(' ').nth(1).unwrap_or_default();
+        let path = target.split('?').next().unwrap_or_default();
         let file = match path.strip_prefix(PREFIX) {
             Some("") => "index.html".to_owned(),
             Some(file) => file.to_owned(),
@@ -120,20 +140,23 @@ impl Shared {
                 found
             }
         };
-        // A browser that went away in the middle is none of our business.
-        let _ = match bytes {
-            Some(bytes) => request.respond(
-                Response::from_data(bytes)
-                    .with_header(content_type(&file))
-                    .with_header(header("Cache-Control", "no-store")),
-            ),
-            None => request.respond(Response::from_string("not here").with_status_code(404)),
+        let (status, kind, bytes) = match bytes {
+            Some(bytes) => ("200 OK", content_type(&file), bytes),
+            None => ("404 Not Found", "text/plain", b"not here".to_vec()),
         };
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\
+             Cache-Control: no-store\r\nConnection: close\r\n\r\n",
+            bytes.len()
+        );
+        let mut connection = connection;
+        connection.write_all(head.as_bytes())?;
+        connection.write_all(&bytes)
     }
 }
 
-fn content_type(file: &str) -> Header {
-    let value = match file.rsplit('.').next() {
+fn content_type(file: &str) -> &'static str {
+    match file.rsplit('.').next() {
         Some("html") => "text/html; charset=utf-8",
         Some("js" | "mjs") => "text/javascript",
         Some("css") => "text/css",
@@ -142,10 +165,5 @@ fn content_type(file: &str) -> Header {
         Some("svg") => "image/svg+xml",
         Some("woff2") => "font/woff2",
         _ => "application/octet-stream",
-    };
-    header("Content-Type", value)
-}
-
-fn header(name: &str, value: &str) -> Header {
-    Header::from_bytes(name, value).expect("a plain ASCII header")
+    }
 }

@@ -5,7 +5,7 @@
 
 FOLDER is `pretrained` unless given. Each NAME.safetensors is read and its forward policy run in
 numpy; its terminal density is integrated on a grid, and the total variation to the target must be
-the manifest's. Where `train-distill --format onnx` wrote NAME.onnx as well, ONNX Runtime must give
+the manifest's. The same is done with tempered.safetensors at every exponent of the manifest. Where `train-distill --format onnx` wrote NAME.onnx as well, ONNX Runtime must give
 the same means and standard deviations.
 """
 
@@ -49,8 +49,8 @@ def normal(x, mean, std):
     return np.exp(-0.5 * ((x - mean) / std) ** 2) / (std * np.sqrt(2 * np.pi))
 
 
-def total_variation(tensors, recipe):
-    """Total variation between the model's terminal density and R / Z, on a grid."""
+def total_variation(tensors, recipe, beta=1.0):
+    """Total variation between the model's terminal density and R^beta / Z_beta, on a grid."""
     x = np.linspace(-20, 25, 3001)
     spacing = x[1] - x[0]
     at = lambda x, t: law(tensors, "forward", np.stack([x, np.full_like(x, t)], axis=1))
@@ -61,7 +61,8 @@ def total_variation(tensors, recipe):
         mean, std = at(x, float(t))
         density = density @ normal(x[None, :], (x + mean)[:, None], std[:, None]) * spacing
     modes = recipe["modes"]
-    target = sum(normal(x, m["mean"], np.sqrt(m["var"])) for m in modes) / len(modes)
+    target = sum(normal(x, m["mean"], np.sqrt(m["var"])) for m in modes) ** beta
+    target /= target.sum() * spacing
     return 0.5 * np.abs(density - target).sum() * spacing
 
 
@@ -92,6 +93,25 @@ def check_snapshots(folder, listed, tensors):
     assert snapshots["log_z"][-1] == tensors["log_z"][0], path
 
 
+def check_tempered(folder, listed):
+    """At every exponent the model of every temperature has the listed total variation and log Z."""
+    path = folder / listed["file"]
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert digest == listed["sha256"], f"{path}: SHA-256 is {digest}"
+    tensors = load_file(path)
+    for score in listed["scores"]:
+        log_beta = np.log(score["beta"])
+        bias = tensors["forward.0.bias"] + log_beta * tensors["forward.0.slope"]
+        tv = total_variation(
+            tensors | {"forward.0.bias": bias}, listed["recipe"]["base"], score["beta"]
+        )
+        assert abs(tv - score["total_variation"]) < 1e-4, f"{path}: TV {tv} for {score}"
+        first = np.tanh(tensors["log_z.0.weight"][:, 0] * log_beta + tensors["log_z.0.bias"])
+        log_z = tensors["log_z.2.weight"][0] @ first + tensors["log_z.2.bias"][0]
+        assert abs(log_z - score["log_z"]) < 1e-5, f"{path}: log Z {log_z} for {score}"
+        print(f"tempered, beta {score['beta']}: TV {tv:.4f}, log Z {log_z:.3f}")
+
+
 def main():
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "pretrained")
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -111,6 +131,8 @@ def main():
             assert error < 1e-4, f"{onnx}: off by {error}"
             line += f", ONNX within {error:.1e}"
         print(line)
+    if "tempered" in manifest:
+        check_tempered(folder, manifest["tempered"])
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
 use crate::balance::BackwardLoop;
 use crate::divergence::Metrics;
-use crate::experiment::{self, Experiment};
+use crate::experiment::{self, Experiment, TEMPERED};
 use crate::exploration::Exploration;
 use crate::mixture::Mode;
 use crate::options::Options;
+use crate::tempered::{SCORED_BETAS, Score, TemperedRecipe};
 use crate::weights::{WeightsError, snapshots};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,37 @@ pub struct Manifest {
     pub format: u32,
     /// The models, in the order of the experiments' table.
     pub models: Vec<ModelEntry>,
+    /// The model of every temperature, where it was trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tempered: Option<TemperedEntry>,
+}
+
+/// The bundled model of every temperature.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TemperedEntry {
+    /// The weights' file, beside the manifest.
+    pub file: String,
+    /// Its SHA-256, in lower-case hexadecimal.
+    pub sha256: String,
+    /// How it was trained.
+    pub recipe: TemperedRecipe,
+    /// The seed of the weights.
+    pub seed: u64,
+    /// What the weights score at each of [`SCORED_BETAS`].
+    pub scores: Vec<Score>,
+    /// The same recipe under all seeds that were run, the first one's included.
+    pub ensemble: Vec<TemperedSeed>,
+}
+
+/// The result of one seed of the model of every temperature.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TemperedSeed {
+    /// The seed.
+    pub seed: u64,
+    /// Mean training loss of the last hundred iterations, in nats².
+    pub final_loss: f64,
+    /// What it scores at each of [`SCORED_BETAS`].
+    pub scores: Vec<Score>,
 }
 
 /// One bundled model.
@@ -181,6 +213,9 @@ pub fn parse(file: &str, text: &str) -> Result<Manifest, WeightsError> {
             return Err(entry.field(file, "name", "a second entry", "one entry a model"));
         }
     }
+    if let Some(tempered) = &manifest.tempered {
+        tempered.check(file)?;
+    }
     Ok(manifest)
 }
 
@@ -192,6 +227,54 @@ pub fn to_json(manifest: &Manifest) -> Result<String, serde_json::Error> {
     Ok(serde_json::to_string_pretty(manifest)? + "\n")
 }
 
+/// The error of a field that is not what it should be.
+fn field(
+    file: &str,
+    model: &str,
+    field: &'static str,
+    found: impl ToString,
+    expected: impl ToString,
+) -> WeightsError {
+    WeightsError::Field {
+        file: file.into(),
+        model: model.into(),
+        field,
+        found: found.to_string(),
+        expected: expected.to_string(),
+    }
+}
+
+fn is_sha256(text: &str) -> bool {
+    let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    text.len() == 64 && text.bytes().all(hex)
+}
+
+const SHA256: &str = "64 lower-case hexadecimal digits";
+
+impl TemperedEntry {
+    /// The model's name.
+    pub const NAME: &'static str = TEMPERED.name;
+
+    fn check(&self, file: &str) -> Result<(), WeightsError> {
+        let field = |name, found, expected| Err(field(file, Self::NAME, name, found, expected));
+        let expected = format!("{}.safetensors", Self::NAME);
+        if self.file != expected {
+            return field("file", format!("`{}`", self.file), expected);
+        }
+        if !is_sha256(&self.sha256) {
+            return field("sha256", format!("`{}`", self.sha256), SHA256.into());
+        }
+        let seeds = self.ensemble.iter().map(|seed| &seed.scores);
+        for scores in seeds.chain([&self.scores]) {
+            let betas: Vec<f64> = scores.iter().map(|score| score.beta).collect();
+            if betas != SCORED_BETAS {
+                return field("scores", format!("{betas:?}"), format!("{SCORED_BETAS:?}"));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl ModelEntry {
     fn field(
         &self,
@@ -200,13 +283,7 @@ impl ModelEntry {
         found: impl ToString,
         expected: impl ToString,
     ) -> WeightsError {
-        WeightsError::Field {
-            file: file.into(),
-            model: self.name.clone(),
-            field,
-            found: found.to_string(),
-            expected: expected.to_string(),
-        }
+        self::field(file, &self.name, field, found, expected)
     }
 
     fn check(&self, file: &str) -> Result<(), WeightsError> {
@@ -223,10 +300,8 @@ impl ModelEntry {
             .into_iter()
             .flatten()
         {
-            let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-            if sha256.len() != 64 || !sha256.bytes().all(hex) {
-                let expected = "64 lower-case hexadecimal digits";
-                return Err(self.field(file, "sha256", format!("`{sha256}`"), expected));
+            if !is_sha256(sha256) {
+                return Err(self.field(file, "sha256", format!("`{sha256}`"), SHA256));
             }
         }
         if let Some(snapshots) = snapshots {
@@ -326,6 +401,7 @@ mod tests {
         Manifest {
             format: FORMAT,
             models: vec![entry],
+            tempered: None,
         }
     }
 

@@ -5,9 +5,11 @@
 pub mod ablation;
 pub mod manifest;
 pub mod snapshots;
+pub mod tempered;
 
-use crate::experiment::HIDDEN;
-use crate::policy::{Inputs, Policy};
+use crate::experiment;
+use crate::limits;
+use crate::policy::{Inputs, Policy, StdRange};
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -20,7 +22,9 @@ use std::collections::BTreeMap;
 /// `forward.2.weight` `[64, 64]`, `forward.2.bias` `[64]`, `forward.4.weight` `[2, 64]`,
 /// `forward.4.bias` `[2]`, the same under `backward.`, and `log_z` `[1]`; all F32, little-endian,
 /// row-major. Where a policy reads step features, its first layer is one for each step: `0.weight`
-/// `[5, 64, 14]` and `0.bias` `[5, 64]`.
+/// `[5, 64, 14]` and `0.bias` `[5, 64]`. Other widths than 64 are told by the shapes, and standard
+/// deviations that are not the usual ones by the metadata `std_range`, as `{"min_std":0.05,
+/// "max_std":2.0}`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     /// The forward policy, which samples.
@@ -99,6 +103,14 @@ pub enum WeightsError {
         before: u32,
         after: u32,
     },
+    /// An entry of the metadata that decides what the weights mean cannot be read.
+    #[error("{file}: the metadata `{key}` is `{found}`, where {expected} belongs; retrain it")]
+    Metadata {
+        file: String,
+        key: &'static str,
+        found: String,
+        expected: &'static str,
+    },
     /// The manifest was written by another version of the trainer.
     #[error(
         "{file} has format {found}, and this build reads format {expected}: \
@@ -134,6 +146,46 @@ const PARTS: [&str; 6] = [
     "0.weight", "0.bias", "2.weight", "2.bias", "4.weight", "4.bias",
 ];
 const LOG_Z: &str = "log_z";
+const STD_RANGE: &str = "std_range";
+
+/// Neurons in a hidden layer, by the shape of the square weights between the layers; the usual
+/// number where that cannot be.
+fn hidden(tensors: &SafeTensors, name: &str) -> usize {
+    let square = tensors.tensor(name);
+    match square.as_ref().map(|square| square.shape()) {
+        Ok(&[.., rows, columns]) if rows == columns && limits::HIDDEN.contains(&rows) => rows,
+        _ => experiment::HIDDEN,
+    }
+}
+
+type Metadata = BTreeMap<String, String>;
+
+/// What a file says of itself, and the standard deviations of its policies, which are taken out.
+fn metadata(file: &str, bytes: &[u8]) -> Result<(Metadata, StdRange), WeightsError> {
+    let (_, header) =
+        SafeTensors::read_metadata(bytes).map_err(|error| damaged(file, bytes, &error))?;
+    let mut metadata: Metadata = header.metadata().clone().into_iter().flatten().collect();
+    let Some(text) = metadata.remove(STD_RANGE) else {
+        return Ok((metadata, StdRange::USUAL));
+    };
+    match serde_json::from_str::<StdRange>(&text) {
+        Ok(range) if 0.0 < range.min_std && range.min_std < range.max_std => Ok((metadata, range)),
+        _ => Err(WeightsError::Metadata {
+            file: file.into(),
+            key: STD_RANGE,
+            found: text,
+            expected: "a range like {\"min_std\":0.1,\"max_std\":1.0}",
+        }),
+    }
+}
+
+/// The metadata of a file of policies with these standard deviations.
+fn with_std_range(mut metadata: Metadata, range: StdRange) -> Metadata {
+    if range != StdRange::USUAL {
+        metadata.insert(STD_RANGE.into(), json!(range).to_string());
+    }
+    metadata
+}
 
 /// What the policy under `prefix` reads, by the shape of its first weights: a first layer for each
 /// step has a dimension more.
@@ -153,27 +205,31 @@ fn inputs(tensors: &SafeTensors, prefix: &str) -> Inputs {
 /// kind, or holds a value that is not finite.
 pub fn parse(file: &str, bytes: &[u8]) -> Result<Model, WeightsError> {
     let tensors = SafeTensors::deserialize(bytes).map_err(|error| damaged(file, bytes, &error))?;
-    let policy = |prefix: &str| {
-        let inputs = inputs(&tensors, prefix);
-        let mut parameters = Vec::new();
-        for (part, shape) in PARTS.iter().zip(Policy::<f32>::shapes(inputs, HIDDEN)) {
-            parameters.extend(read(file, &tensors, &format!("{prefix}.{part}"), &shape)?);
-        }
-        Policy::with_inputs(inputs, HIDDEN, parameters).ok_or_else(|| {
-            WeightsError::NotSafetensors {
-                file: file.into(),
-                why: "its tensors do not fill the policy".into(),
-            }
-        })
-    };
-    let (_, header) =
-        SafeTensors::read_metadata(bytes).map_err(|error| damaged(file, bytes, &error))?;
+    let (metadata, std_range) = metadata(file, bytes)?;
     Ok(Model {
-        forward: policy("forward")?,
-        backward: policy("backward")?,
+        forward: policy(file, &tensors, "forward")?.with_std_range(std_range),
+        backward: policy(file, &tensors, "backward")?.with_std_range(std_range),
         log_z: read(file, &tensors, LOG_Z, &[1])?[0],
-        metadata: header.metadata().clone().into_iter().flatten().collect(),
+        metadata,
     })
+}
+
+/// The policy under `prefix`, with the usual standard deviations.
+fn policy(file: &str, tensors: &SafeTensors, prefix: &str) -> Result<Policy<f32>, WeightsError> {
+    let inputs = inputs(tensors, prefix);
+    let hidden = hidden(tensors, &format!("{prefix}.{}", PARTS[2]));
+    let mut parameters = Vec::new();
+    for (part, shape) in PARTS.iter().zip(Policy::<f32>::shapes(inputs, hidden)) {
+        parameters.extend(read(file, tensors, &format!("{prefix}.{part}"), &shape)?);
+    }
+    Policy::with_inputs(inputs, hidden, parameters).ok_or_else(|| unfilled(file))
+}
+
+fn unfilled(file: &str) -> WeightsError {
+    WeightsError::NotSafetensors {
+        file: file.into(),
+        why: "its tensors do not fill the policy".into(),
+    }
 }
 
 fn damaged(file: &str, bytes: &[u8], error: &SafeTensorError) -> WeightsError {
@@ -258,17 +314,22 @@ fn finite(file: &str, name: &str, values: Vec<f32>) -> Result<Vec<f32>, WeightsE
     }
 }
 
-/// The bytes of a model's safetensors file.
+/// The bytes of a model's safetensors file. Both policies have the forward one's standard deviations.
 pub fn serialize(model: &Model) -> Vec<u8> {
     let mut tensors = Vec::new();
     for (prefix, policy) in [("backward", &model.backward), ("forward", &model.forward)] {
-        let shapes = Policy::<f32>::shapes(policy.inputs(), HIDDEN);
-        for ((part, shape), values) in PARTS.iter().zip(shapes).zip(policy.parts()) {
-            tensors.push(Tensor::f32(format!("{prefix}.{part}"), shape, values));
-        }
+        push_policy(&mut tensors, prefix, policy);
     }
     tensors.push(Tensor::f32(LOG_Z.into(), vec![1], &[model.log_z]));
-    assemble(&model.metadata, &tensors)
+    let metadata = with_std_range(model.metadata.clone(), model.forward.std_range());
+    assemble(&metadata, &tensors)
+}
+
+fn push_policy(tensors: &mut Vec<Tensor>, prefix: &str, policy: &Policy<f32>) {
+    let shapes = Policy::<f32>::shapes(policy.inputs(), policy.hidden());
+    for ((part, shape), values) in PARTS.iter().zip(shapes).zip(policy.parts()) {
+        tensors.push(Tensor::f32(format!("{prefix}.{part}"), shape, values));
+    }
 }
 
 /// A tensor on its way into a file.
@@ -347,6 +408,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::HIDDEN;
     use crate::noise::ThreefryRng;
     use safetensors::tensor::TensorView;
 
@@ -442,6 +504,36 @@ mod tests {
             "m.safetensors: tensor `forward.0.weight` has shape [0, 64, 14] instead of [64, 2]; \
              retrain it",
         );
+    }
+
+    #[test]
+    fn a_model_of_another_width_and_range_survives() {
+        let std_range = StdRange {
+            min_std: 0.05,
+            max_std: 2.0,
+        };
+        let policy = |stream| {
+            let policy = Policy::init(48, &mut ThreefryRng::new(1, stream));
+            policy.with_std_range(std_range)
+        };
+        let model = Model {
+            forward: policy(0),
+            backward: policy(1),
+            ..model()
+        };
+        let bytes = serialize(&model);
+        assert_eq!(parse("m.safetensors", &bytes).unwrap(), model);
+        let mut wrong = serialize(&model);
+        let at = wrong.windows(4).position(|w| w == b"0.05").unwrap();
+        wrong[at..at + 4].copy_from_slice(b"3.05");
+        check(
+            &wrong,
+            "m.safetensors: the metadata `std_range` is `{\"max_std\":2.0,\"min_std\":3.05}`, \
+             where a range like {\"min_std\":0.1,\"max_std\":1.0} belongs; retrain it",
+        );
+        // Usual models do not mention it.
+        let usual = serialize(&self::model());
+        assert!(!String::from_utf8_lossy(&usual).contains("std_range"));
     }
 
     #[test]

@@ -4,9 +4,10 @@
 //! total variation of a bundled snapshot by less than .002 (`tests/pretrained.rs`). The
 //! end of the training is in the model's own file without rounding.
 
-use super::{LOG_Z, PARTS, Tensor, WeightsError, assemble, damaged, finite, read, read_bytes};
+use super::{LOG_Z, PARTS, Tensor, WeightsError};
+use super::{assemble, damaged, finite, hidden, metadata, read, read_bytes, with_std_range};
 use crate::experiment::HIDDEN;
-use crate::policy::{Inputs, Policy};
+use crate::policy::{Inputs, Policy, StdRange};
 use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
 
@@ -74,7 +75,9 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Snapshot>, WeightsError> {
     let extra_std = read(file, &tensors, EXTRA_STD, &[count])?;
     let mut parameters = vec![Vec::new(); count];
     let inputs = inputs(&tensors);
-    for (part, shape) in PARTS.iter().zip(Policy::<f32>::shapes(inputs, HIDDEN)) {
+    let hidden = hidden(&tensors, &stacked(PARTS[2]));
+    let (_, std_range) = metadata(file, bytes)?;
+    for (part, shape) in PARTS.iter().zip(Policy::<f32>::shapes(inputs, hidden)) {
         let name = stacked(part);
         let shape = [&[count], shape.as_slice()].concat();
         let data = read_bytes(file, &tensors, &name, Dtype::F16, &shape)?;
@@ -87,14 +90,14 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Snapshot>, WeightsError> {
         }
     }
     let snapshots = parameters.into_iter().enumerate().map(|(i, parameters)| {
-        let forward = Policy::with_inputs(inputs, HIDDEN, parameters);
+        let forward = Policy::with_inputs(inputs, hidden, parameters);
         let forward = forward.ok_or_else(|| WeightsError::NotSafetensors {
             file: file.into(),
             why: "its tensors do not fill the policy".into(),
         })?;
         Ok(Snapshot {
             iteration: iterations[i],
-            forward,
+            forward: forward.with_std_range(std_range),
             log_z: log_z[i],
             extra_std: extra_std[i],
         })
@@ -102,9 +105,9 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Snapshot>, WeightsError> {
     snapshots.collect()
 }
 
-/// The bytes of a snapshots file, of policies that read the same inputs: for S snapshots the parts
-/// of the forward policy, stacked `[S, ..]`, F16, under the names of a state dict; `log_z` and
-/// `extra_std` `[S]`, F32; and `iteration` `[S]`, U32.
+/// The bytes of a snapshots file, of policies of one shape and one range of standard deviations:
+/// for S snapshots the parts of the forward policy, stacked `[S, ..]`, F16, under the names of a
+/// state dict; `log_z` and `extra_std` `[S]`, F32; and `iteration` `[S]`, U32.
 pub fn serialize(snapshots: &[Snapshot], metadata: &BTreeMap<String, String>) -> Vec<u8> {
     let count = snapshots.len();
     let mut tensors = vec![
@@ -124,10 +127,11 @@ pub fn serialize(snapshots: &[Snapshot], metadata: &BTreeMap<String, String>) ->
                 .collect(),
         },
     ];
-    let inputs = snapshots
-        .first()
-        .map_or(Inputs::Raw, |s| s.forward.inputs());
-    let shapes = Policy::<f32>::shapes(inputs, HIDDEN);
+    let (inputs, hidden, std_range) = match snapshots.first() {
+        Some(Snapshot { forward, .. }) => (forward.inputs(), forward.hidden(), forward.std_range()),
+        None => (Inputs::Raw, HIDDEN, StdRange::USUAL),
+    };
+    let shapes = Policy::<f32>::shapes(inputs, hidden);
     for (place, (part, shape)) in PARTS.iter().zip(shapes).enumerate() {
         let values = snapshots.iter().flat_map(|s| s.forward.parts()[place]);
         tensors.push(Tensor {
@@ -137,7 +141,7 @@ pub fn serialize(snapshots: &[Snapshot], metadata: &BTreeMap<String, String>) ->
             data: values.flat_map(|&v| narrow(v).to_le_bytes()).collect(),
         });
     }
-    assemble(metadata, &tensors)
+    assemble(&with_std_range(metadata.clone(), std_range), &tensors)
 }
 
 fn all(snapshots: &[Snapshot], of: impl Fn(&Snapshot) -> f32) -> Vec<f32> {
@@ -201,12 +205,17 @@ mod tests {
     }
 
     fn snapshots_of(inputs: Inputs) -> Vec<Snapshot> {
+        snapshots_with(inputs, HIDDEN, StdRange::USUAL)
+    }
+
+    fn snapshots_with(inputs: Inputs, hidden: usize, range: StdRange) -> Vec<Snapshot> {
         let of = |(i, iteration): (u32, u32)| {
-            let policy = Policy::<f32>::init_with(inputs, HIDDEN, &mut ThreefryRng::new(1, i));
+            let policy = Policy::<f32>::init_with(inputs, hidden, &mut ThreefryRng::new(1, i));
             let halves = policy.parameters().iter().map(|&v| rounded(v)).collect();
+            let forward = Policy::with_inputs(inputs, hidden, halves).unwrap();
             Snapshot {
                 iteration,
-                forward: Policy::with_inputs(inputs, HIDDEN, halves).unwrap(),
+                forward: forward.with_std_range(range),
                 log_z: 0.1 * i as f32,
                 extra_std: 2.0 - i as f32,
             }
@@ -234,6 +243,13 @@ mod tests {
         let features = snapshots_of(Inputs::StepFeatures { steps: 5 });
         let bytes = serialize(&features, &BTreeMap::new());
         assert_eq!(parse("s.safetensors", &bytes).unwrap(), features);
+        let range = StdRange {
+            min_std: 0.05,
+            max_std: 2.0,
+        };
+        let narrow = snapshots_with(Inputs::Raw, 24, range);
+        let bytes = serialize(&narrow, &BTreeMap::new());
+        assert_eq!(parse("s.safetensors", &bytes).unwrap(), narrow);
         assert_eq!(
             parse("s.safetensors", &serialize(&[], &BTreeMap::new())).unwrap(),
             []

@@ -5,33 +5,17 @@
 use cubecl::future::block_on;
 use gflownet_tour_core::counts::Counts;
 use gflownet_tour_core::noise::ThreefryRng;
-use gflownet_tour_core::policy::{Inputs, Policy};
+use gflownet_tour_core::policy::{Inputs, Policy, StdRange};
 use gflownet_tour_core::rollout::Rollout;
 use gflownet_tour_core::sampler::Sampler;
-use gflownet_tour_engine::gpu::Gpu;
-use std::io::Write;
-use std::sync::OnceLock;
+use support::gpu;
+
+mod support;
 
 /// Largest difference of any state, relative to 1 + |state|: the two round differently at every
 /// step (fused multiply-adds, exponentials, logarithms), and a step passes on the error of the
 /// one before.
 const TOLERANCE: f32 = 2e-4;
-
-/// The GPU, or `None` with a printed line. A process can start it only once.
-fn gpu() -> Option<&'static Gpu> {
-    static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
-    GPU.get_or_init(|| {
-        let started = block_on(Gpu::start());
-        let line = match &started {
-            Ok(gpu) => format!("gpu_twin: running on {}", gpu.adapter()),
-            Err(why) => format!("gpu_twin: SKIPPED: {why}"),
-        };
-        // Past the test runner, which would keep `eprintln!` to itself.
-        writeln!(std::io::stderr(), "{line}").expect("standard error takes a line");
-        started.ok()
-    })
-    .as_ref()
-}
 
 /// A policy whose weights are `gain` times PyTorch's initial ones: 1 is nearly linear, 3 is as
 /// bent as a trained policy.
@@ -138,6 +122,15 @@ fn other_widths() {
     for hidden in [8, 32, 128] {
         check(&policy(hidden, 1.0), ROLLOUT, 200);
     }
+}
+
+#[test]
+fn other_standard_deviations() {
+    let range = StdRange {
+        min_std: 0.02,
+        max_std: 3.0,
+    };
+    check(&policy(64, 1.0).with_std_range(range), ROLLOUT, 300);
 }
 
 #[test]

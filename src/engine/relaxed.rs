@@ -1,0 +1,213 @@
+//! The sampler's second WASM file, for browsers with relaxed SIMD: fetched, held against the
+//! engine's own sampler, and asked in its place. A browser without these instructions never
+//! fetches it, and whatever goes wrong, the engine's own sampler draws on.
+
+use crate::scope;
+use gflownet_tour_core::counts::Counts;
+use gflownet_tour_core::experiment::HIDDEN;
+use gflownet_tour_core::kernels::{Answer, Draw, Drawn, Request, Weights};
+use gflownet_tour_core::message;
+use gflownet_tour_core::noise::ThreefryRng;
+use gflownet_tour_core::policy::Policy;
+use gflownet_tour_core::rollout::Rollout;
+use gflownet_tour_core::sampler::Sampler;
+use js_sys::{Function, Object, Reflect, Uint8Array, WebAssembly};
+use std::cell::Cell;
+use std::rc::Rc;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+
+/// A module of one function that uses `f32x4.relaxed_madd`.
+const PROBE: [u8; 40] = [
+    0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, // WebAssembly, version 1
+    1, 5, 1, 0x60, 0, 1, 0x7b, // a type: nothing in, a vector out
+    3, 2, 1, 0, // a function of that type
+    10, 19, 1, 17, // its code, 17 bytes:
+    0,  // no locals
+    0x41, 0, 0xfd, 17, // zeros
+    0x41, 0, 0xfd, 17, // zeros
+    0x41, 0, 0xfd, 17, // zeros
+    0xfd, 0x85, 2,    // relaxed_madd
+    0x0b, // end
+];
+
+/// The largest difference to the engine's own states, in units of x, that the test forgives.
+const TOLERANCE: f32 = 1e-3;
+/// Trajectories of the test, enough that the browser begins to optimise the file's code.
+const TESTED: u32 = 2_048;
+/// How many of these may be counted in other places: at the edges of the bins.
+const MISCOUNTS: u32 = 32;
+
+/// The running file.
+pub struct Relaxed {
+    room: Function,
+    answer: Function,
+    answer_start: Function,
+    memory: WebAssembly::Memory,
+    loaded: Cell<u32>,
+}
+
+/// A policy in the file's memory, for as long as this lives.
+pub struct Model {
+    file: Rc<Relaxed>,
+    number: u32,
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        // Should it fail, the file is of no more use, and the next draw says so.
+        let _ = self.file.ask(&Request::Unload { model: self.number });
+    }
+}
+
+impl Relaxed {
+    /// Fetches the file at `url`, runs it and tests it. None where the browser has no relaxed
+    /// SIMD.
+    ///
+    /// # Errors
+    /// What went wrong with the file, or how it differs from the engine's own sampler.
+    pub async fn start(url: &str) -> Option<Result<Rc<Relaxed>, String>> {
+        let probe: JsValue = Uint8Array::from(&PROBE[..]).into();
+        if !WebAssembly::validate(&probe).unwrap_or(false) {
+            return None;
+        }
+        Some(Relaxed::fetch(url).await)
+    }
+
+    async fn fetch(url: &str) -> Result<Rc<Relaxed>, String> {
+        let bytes = scope::fetch(url).await?;
+        let made = WebAssembly::instantiate_buffer(&bytes, &Object::new());
+        let made = JsFuture::from(made).await.map_err(unusable)?;
+        let instance: WebAssembly::Instance = Reflect::get(&made, &"instance".into())
+            .map_err(unusable)?
+            .unchecked_into();
+        let exports = instance.exports();
+        let export = |name: &str| Reflect::get(&exports, &name.into()).map_err(unusable);
+        let function = |name: &str| {
+            export(name)?
+                .dyn_into::<Function>()
+                .map_err(|_| format!("it has no function `{name}`"))
+        };
+        let relaxed = Rc::new(Relaxed {
+            room: function("room")?,
+            answer: function("answer")?,
+            answer_start: function("answer_start")?,
+            memory: export("memory")?
+                .dyn_into()
+                .map_err(|_| "it has no memory".to_owned())?,
+            loaded: Cell::new(0),
+        });
+        relaxed.test()?;
+        Ok(relaxed)
+    }
+
+    /// Loads a policy, for trajectories of `steps` steps from `start`.
+    ///
+    /// # Errors
+    /// When the file fails.
+    pub fn load(
+        self: &Rc<Self>,
+        policy: &Policy<f32>,
+        start: f64,
+        steps: usize,
+    ) -> Result<Model, String> {
+        let number = self.loaded.replace(self.loaded.get() + 1);
+        let load = Request::Load {
+            model: number,
+            weights: Weights::of(policy),
+            start,
+            steps: steps as u32,
+        };
+        match self.ask(&load)? {
+            Answer::Done => Ok(Model {
+                file: Rc::clone(self),
+                number,
+            }),
+            other => Err(refused(other)),
+        }
+    }
+
+    /// Bytes in, bytes out. They are copied: the two files have a memory each.
+    fn ask(&self, request: &Request) -> Result<Answer, String> {
+        let bytes = message::encode(request).map_err(|error| error.to_string())?;
+        let number = |value: JsValue| value.as_f64().unwrap_or(0.0) as u32;
+        let room = self
+            .room
+            .call1(&JsValue::NULL, &(bytes.len() as u32).into());
+        let room = number(room.map_err(unusable)?);
+        self.view(room, bytes.len() as u32).copy_from(&bytes);
+        let len = number(self.answer.call0(&JsValue::NULL).map_err(unusable)?);
+        let start = number(self.answer_start.call0(&JsValue::NULL).map_err(unusable)?);
+        message::decode(&self.view(start, len).to_vec()).map_err(|error| error.to_string())
+    }
+
+    /// A part of the file's memory, as it is now: memory that grows is another buffer.
+    fn view(&self, start: u32, len: u32) -> Uint8Array {
+        Uint8Array::new_with_byte_offset_and_length(&self.memory.buffer(), start, len)
+    }
+
+    fn test(self: &Rc<Self>) -> Result<(), String> {
+        let policy = Policy::init(HIDDEN, &mut ThreefryRng::new(1, 0));
+        let (start, steps) = (0.25, 5);
+        let model = self.load(&policy, start, steps)?;
+        let own = Sampler::new(&policy);
+        for table in [false, true] {
+            let draw = Draw {
+                model: 0,
+                table,
+                rollout: Rollout {
+                    start,
+                    steps,
+                    sigma_scale: 0.7,
+                    extra_std: 0.0,
+                    seed: 0x0123_4567_89ab_cdef,
+                    first: 1_000,
+                },
+                count: TESTED,
+                paths: TESTED,
+                range: (-3.0, 3.0),
+                bins: 40,
+                midpoints: vec![-0.5, 0.25],
+            };
+            let expected = own.draw(&draw.rollout, TESTED as usize);
+            let mut counts = Counts::new(draw.range, 40, &[-0.5, 0.25]);
+            counts.add(&expected.terminals().collect::<Vec<f32>>());
+            let drawn = model.draw(draw)?;
+            let close = |(a, b): (&f32, &f32)| (a - b).abs() <= TOLERANCE;
+            let states = drawn.paths.iter().zip(&expected.states);
+            if drawn.paths.len() != expected.states.len() || !states.into_iter().all(close) {
+                return Err("its test trajectories differ from the engine's own".to_owned());
+            }
+            if drawn.counts.difference(&counts) > MISCOUNTS {
+                return Err("it counts its test trajectories in the wrong places".to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Model {
+    /// Draws and counts; `draw` need not know the model's number.
+    ///
+    /// # Errors
+    /// When the file fails.
+    pub fn draw(&self, draw: Draw) -> Result<Drawn, String> {
+        let model = self.number;
+        match self.file.ask(&Request::Draw(Draw { model, ..draw }))? {
+            Answer::Drawn(drawn) => Ok(drawn),
+            other => Err(refused(other)),
+        }
+    }
+}
+
+fn refused(answer: Answer) -> String {
+    match answer {
+        Answer::Refused(why) => why,
+        other => format!("it answered {other:?}"),
+    }
+}
+
+fn unusable(error: JsValue) -> String {
+    let text = error.dyn_ref::<js_sys::Error>().map(|e| e.message());
+    text.map_or_else(|| format!("{error:?}"), String::from)
+}

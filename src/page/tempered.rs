@@ -1,0 +1,376 @@
+//! The model of every temperature: its figure with a slider for β, and what it scores.
+
+use super::demo::{Math, device_name, sentence};
+use super::format::{UNKNOWN, fixed, percent, place, spelled, thousands, typed};
+use super::formulas as tex;
+use super::link::{Draft, Engine, EngineState, ModelState};
+use super::numbers;
+use super::picture::{
+    BINS, CELLS, PATHS, Picture, fingerprint, target_curve, tempered_curve, total_variation,
+};
+use super::plot::{Layout, Scene, draw};
+use super::screen::Screen;
+use crate::archive::BackwardRollouts;
+use crate::experiment::{self, DEFAULT_SEED, TEMPERED, TEMPERED_BETAS};
+use crate::message::{BatchResult, DeviceChoice};
+use crate::tempered::Score;
+use crate::weights::manifest::TemperedEntry;
+use leptos::html;
+use leptos::prelude::*;
+use std::sync::Arc;
+
+/// The model whose steps are scaled, for comparison.
+const SCALED: &str = "four_mode_solved";
+/// Trajectories of a batch.
+const COUNT: u32 = 10_000;
+/// The exponent that is shown first.
+const FIRST: f64 = 2.0;
+const LEGEND: &str = "<span class='key line tempered'>its target, tempered</span>\
+    <span class='key line model'>the model, exactly</span>\
+    <span class='key bar'>samples</span>\
+    <span class='key line target'>R, not tempered</span>\
+    <span class='key dash'>modes</span>\
+    <span class='key dot'>start, S₀</span>\
+    <span class='key line path'>trajectories</span>";
+/// The slider's step, in powers of two.
+const STEP: f64 = 0.05;
+
+/// The part of the section: words, figure, table.
+#[component]
+pub fn Tempered() -> impl IntoView {
+    let (lowest, highest) = TEMPERED_BETAS;
+    view! {
+        <h3 id="conditional">"A model that is told the temperature"</h3>
+        <p>
+            "So train for the tempered targets, and for all of them at once. With " <Math formula=tex::BETA />
+            ", the networks of this last model read one number more beside place and time: "
+            <Math formula=tex::LOG_BETA /> ". Each group of walks in training got a "
+            "β of its own, anywhere between " {lowest.to_string()} " and " {highest.to_string()}
+            ", and had to balance " <Math formula=tex::R_TO_BETA /> " instead of " <Math formula=tex::R />
+            ". The area now depends on β, so it is no single number that is learned but a third, tiny network."
+        </p>
+        <Figure />
+        {numbers::tempered().map(results)}
+    }
+}
+
+/// What the manifest says of the model.
+fn results(entry: &'static TemperedEntry) -> impl IntoView {
+    let worst = |of: fn(&Score) -> f64| entry.scores.iter().map(of).fold(0.0, f64::max);
+    let at_one = entry.scores.iter().find(|score| score.beta == 1.0);
+    let recipe = &entry.recipe;
+    let rows = match recipe.base.options.backward_rollouts {
+        BackwardRollouts::Archive { rows, .. } => rows,
+        _ => 0,
+    };
+    let row = |score: &Score| {
+        format!(
+            "<tr><th scope=row>{}</th><td>{}</td><td>{}</td><td>{}</td></tr>",
+            score.beta,
+            fixed(score.total_variation, 3),
+            fixed(score.log_z, 2),
+            fixed(score.log_z_true, 2),
+        )
+    };
+    let rows_of_table: String = entry.scores.iter().map(row).collect();
+    // The next hundredth.
+    let bound = |of: fn(&Score) -> f64| fixed((worst(of) * 100.0).ceil() / 100.0, 2);
+    view! {
+        <p>
+            "At every β of the table total variation is below " {bound(|s| s.total_variation)} ", and "
+            <Math formula=tex::LOG_Z_BETA /> " is off by less than "
+            {bound(|s| (s.log_z - s.log_z_true).abs())}
+            ". Scaling the steps of " <code>{SCALED}</code>
+            " instead, as the sliders above do, misses every one of these targets but the one at β = 1. There
+            it is nearer, and that is the price: total variation is "
+            {at_one.map_or_else(|| UNKNOWN.into(), |score| fixed(score.total_variation, 3))} " against the "
+            {numbers::total_variation(SCALED)}
+            " of the model that learned this one target alone, from half as many walks. Here "
+            {thousands(recipe.base.batch as u64)} " were drawn in each round, in " {spelled(recipe.groups)}
+            " groups, and " {rows} " of them backwards from the archive. Outside the range that it was
+            trained on the model promises nothing, and the slider ends there."
+        </p>
+        <table class="wide tempered-scores">
+            <caption>"One model at five temperatures: exact total variation, and log Z in nats"</caption>
+            <thead inner_html="<tr><th scope=col>β = 1/T</th><th scope=col>total variation</th><th scope=col>log Z, learned</th><th scope=col>log Z, true</th></tr>"></thead>
+            <tbody inner_html=rows_of_table></tbody>
+        </table>
+    }
+}
+
+/// Asks for a batch whenever `draft` gives another.
+fn follow(
+    engine: Engine,
+    draft: impl Fn() -> Option<Draft> + 'static,
+) -> (RwSignal<Option<Arc<BatchResult>>>, RwSignal<Option<String>>) {
+    let slot = engine.open();
+    Effect::new(move |_| {
+        // Asked anew when an engine or its GPU starts.
+        let runs = !matches!(
+            engine.state.get(),
+            EngineState::Starting | EngineState::Gone(_)
+        );
+        if let (true, Some(draft)) = (runs, draft()) {
+            engine.ask(slot, draft);
+        }
+    });
+    (slot.batch, slot.failure)
+}
+
+fn draft(model: &str, count: u32, device: DeviceChoice) -> Draft {
+    Draft {
+        demo: 0,
+        id: 0,
+        model: model.into(),
+        snapshot: None,
+        beta: None,
+        sigma_scale: 1.0,
+        seed: DEFAULT_SEED,
+        count,
+        device,
+        paths: 0,
+        range: TEMPERED.plot_range(),
+        bins: BINS,
+        cells: CELLS,
+    }
+}
+
+#[component]
+fn Figure() -> impl IntoView {
+    let engine = expect_context::<Engine>();
+    let screen = expect_context::<Screen>();
+    let scaled_place = experiment::place(SCALED);
+    let beta = RwSignal::new(FIRST);
+    let note = RwSignal::new(None::<String>);
+    let frame = NodeRef::<html::Div>::new();
+    let canvas = NodeRef::<html::Canvas>::new();
+    let number = NodeRef::<html::Input>::new();
+    Effect::new(move |_| {
+        if let Some(frame) = frame.get()
+            && engine.tempered.get_untracked().is_none()
+            && screen.is_near(&frame)
+        {
+            engine.load_tempered();
+            if let Some(place) = scaled_place {
+                engine.load(place);
+            }
+        }
+    });
+    let is_loaded = Memo::new(move |_| engine.tempered.get() == Some(ModelState::Loaded));
+    let has_scaled = Memo::new(move |_| {
+        scaled_place.is_some_and(|place| engine.models[place].get() == ModelState::Loaded)
+    });
+    let (batch, failure) = follow(engine, move || {
+        is_loaded.get().then(|| Draft {
+            beta: Some(beta.get()),
+            paths: PATHS,
+            ..draft(TEMPERED.name, COUNT, engine.device.get())
+        })
+    });
+    let (scaled, _) = follow(engine, move || {
+        (is_loaded.get() && has_scaled.get()).then(|| Draft {
+            sigma_scale: 1.0 / beta.get(),
+            ..draft(SCALED, 16, DeviceChoice::Cpu)
+        })
+    });
+
+    let target = StoredValue::new(target_curve(&TEMPERED));
+    let green = move || tempered_curve(&TEMPERED, 1.0 / beta.get());
+    Effect::new(move |_| {
+        screen.resized.track();
+        batch.track();
+        let palette = screen.palette.get();
+        let Some(canvas) = canvas.get() else { return };
+        let picture = batch.with(|batch| {
+            batch
+                .as_ref()
+                .map_or_else(Picture::default, |batch| Picture::of(batch, &TEMPERED))
+        });
+        let green = green();
+        let outcome = target.with_value(|target| {
+            let peak = |curve: &[(f64, f64)]| curve.iter().fold(0.0, |p: f64, c| p.max(c.1));
+            let scene = Scene {
+                experiment: &TEMPERED,
+                layout: Layout::Both,
+                target,
+                tempered: Some(&green),
+                picture: &picture,
+                top: Some((1.25 * peak(&green)).max(1.6 * peak(target))),
+                model: palette.model,
+            };
+            draw(&canvas, &scene, &palette)
+        });
+        if let Err(why) = outcome {
+            leptos::logging::warn!("the figure could not be drawn: {why}");
+        }
+    });
+
+    let show_number = move || {
+        if let Some(number) = number.get() {
+            number.set_value(&format!("{:.2}", beta.get()));
+        }
+    };
+    Effect::new(move |_| show_number());
+    let slide = move |ev| {
+        if let Ok(log) = event_target_value(&ev).parse::<f64>() {
+            note.set(None);
+            beta.set(log.exp2().clamp(TEMPERED_BETAS.0, TEMPERED_BETAS.1));
+        }
+    };
+    let type_done = move |ev| {
+        let typed = typed(
+            "β",
+            &event_target_value(&ev),
+            TEMPERED_BETAS.0..=TEMPERED_BETAS.1,
+        );
+        note.set(typed.note);
+        if let Some(value) = typed.value {
+            beta.set(value);
+        }
+        untrack(show_number);
+    };
+
+    let has_batch = move || batch.with(Option::is_some);
+    let gone = move || match engine.state.get() {
+        EngineState::Gone(why) => Some(why),
+        _ => None,
+    };
+    let is_missing = move || {
+        let failed = engine
+            .tempered
+            .with(|state| matches!(state, Some(ModelState::Failed(_))));
+        failed || (gone().is_some() && !has_batch())
+    };
+    let status = move || {
+        let trouble = match engine.tempered.get() {
+            Some(ModelState::Failed(why)) => {
+                Some(format!("This model cannot be shown: {}", sentence(&why)))
+            }
+            _ => gone().map(|why| {
+                format!("The engine does not run ({why}). Reload the page to try again.")
+            }),
+        };
+        let fault = || failure.get().map(|why| sentence(&why));
+        match trouble.or_else(|| note.get()).or_else(fault) {
+            Some(problem) => (true, problem),
+            None if has_batch() => (false, "The trained model tempered is running.".to_owned()),
+            None => (false, "The weights are loading.".to_owned()),
+        }
+    };
+    let data = move |tell: fn(&BatchResult) -> String| {
+        move || batch.with(|b| b.as_ref().map_or_else(String::new, |b| tell(b)))
+    };
+    let told = move |tell: fn(&BatchResult) -> f64| {
+        batch.with(|b| fixed(b.as_ref().map_or(f64::NAN, |b| tell(b)), 3))
+    };
+    // As text: every number changes with every batch.
+    let readout = move || {
+        let target = TEMPERED.target();
+        let tempered = target.tempered(1.0 / beta.get());
+        let cells = |mass: Option<&[f64]>| -> String {
+            let cell = |mode: usize| {
+                let mass = mass.and_then(|mass| mass.get(mode));
+                let share = mass.map_or_else(|| UNKNOWN.to_owned(), |&m| percent(m, 1));
+                format!("<td>{share}</td>")
+            };
+            (0..TEMPERED.modes.len()).map(cell).collect()
+        };
+        let scaled = scaled.with(|scaled| match scaled {
+            Some(batch) if !batch.placeholder => {
+                total_variation(&batch.density, &green(), TEMPERED.plot_range())
+            }
+            _ => f64::NAN,
+        });
+        let modes = TEMPERED.modes.iter();
+        let heads = modes.map(|mode| format!("<th scope=col>{}</th>", place(mode.mean)));
+        let (exact, sampled) = batch.with(|b| match b {
+            Some(b) => (cells(Some(&b.mode_mass)), cells(Some(&b.sampled_mode_mass))),
+            None => (cells(None), cells(None)),
+        });
+        format!(
+            "<table class=mass><caption>Mass per mode</caption>\
+             <thead><tr><th scope=col>mode at</th>{}</tr></thead><tbody>\
+             <tr><th scope=row>tempered target</th>{}</tr>\
+             <tr><th scope=row>model, exact</th>{exact}</tr>\
+             <tr><th scope=row>samples</th>{sampled}</tr></tbody></table>\
+             <dl><dt>Total variation to the tempered target, exact</dt><dd class=tv>{}</dd>\
+             <dt>The same of <code>{SCALED}</code> with its steps scaled by T</dt>\
+             <dd class=scaled>{}</dd>\
+             <dt>log Z, learned</dt><dd>{}</dd><dt>log Z, true</dt><dd>{}</dd>\
+             <dt>Trajectories sampled</dt><dd>{}</dd></dl>",
+            heads.collect::<String>(),
+            cells(Some(&tempered.mode_mass())),
+            told(|b| b.total_variation),
+            fixed(scaled, 3),
+            told(|b| b.log_z.unwrap_or(f64::NAN)),
+            fixed(tempered.log_partition(), 3),
+            data(|b| thousands(b.sampled.into()))(),
+        )
+    };
+    let label = move || {
+        format!(
+            "Above, densities over x at β = {}: the model told β, its target R to the power β, and R. Below, its trajectories. Total variation to the target {}, log Z learned {}.",
+            fixed(beta.get(), 2),
+            told(|b| b.total_variation),
+            told(|b| b.log_z.unwrap_or(f64::NAN)),
+        )
+    };
+    let (lowest, highest) = TEMPERED_BETAS;
+    view! {
+        <div
+            class="demo conditional"
+            node_ref=frame
+            data-state=move || match (is_missing(), has_batch()) {
+                (true, _) => "failed",
+                (false, true) => "model",
+                (false, false) => "waiting",
+            }
+            data-beta=move || fixed(beta.get(), 4)
+            data-device=data(|b| device_name(b.device).into())
+            data-batch=data(|b| b.id.to_string())
+            data-tv=data(|b| format!("{:.6}", b.total_variation))
+            data-log-z=data(|b| format!("{:.6}", b.log_z.unwrap_or(f64::NAN)))
+            data-histogram=data(|b| fingerprint(&b.histogram))
+        >
+            <div hidden=is_missing>
+                <figure>
+                    <canvas class="plot" node_ref=canvas role="img" aria-label=label></canvas>
+                    <figcaption inner_html=LEGEND></figcaption>
+                </figure>
+                <div class="controls">
+                    <div class="field wide">
+                        <label for="conditional-beta">"β = 1/T"</label>
+                        <input
+                            type="range"
+                            class="beta"
+                            id="conditional-beta"
+                            min=lowest.log2().to_string()
+                            max=highest.log2().to_string()
+                            step=STEP.to_string()
+                            aria-valuetext=move || format!("β = {}", fixed(beta.get(), 2))
+                            prop:value=move || format!("{:.4}", beta.get().log2())
+                            on:input=slide
+                        />
+                        <input
+                            type="number"
+                            class="beta-number"
+                            node_ref=number
+                            aria-label="β as a number"
+                            min=lowest.to_string()
+                            max=highest.to_string()
+                            step="0.01"
+                            inputmode="decimal"
+                            on:change=type_done
+                        />
+                    </div>
+                </div>
+            </div>
+            <p class="status" role="status" class:problem=move || status().0>
+                {move || status().1}
+            </p>
+            <div hidden=is_missing>
+                <div class="readout" inner_html=readout></div>
+            </div>
+        </div>
+    }
+}
