@@ -1530,6 +1530,7 @@ fn a_browsers_training_is_the_native_one() {
     };
     let start = ToEngine::Start {
         pretrained_url: String::new(),
+        kernels_url: None,
         gpu: false,
     };
     let mut messages = vec![encode(&start).unwrap()];
