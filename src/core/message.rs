@@ -4,7 +4,6 @@
 //! [`encode`] and read by [`decode`]. Both ends are built from one source, so the format needs no
 //! version of its own.
 
-use crate::exploration::Exploration;
 use crate::lab::Settings;
 use crate::trace::Trace;
 use crate::trainer::Checkpoint;
@@ -60,8 +59,8 @@ pub enum ToRun {
     Pause,
     /// Do one iteration and pause.
     Step,
-    /// Change what can change in the middle of a run.
-    Tune(Tuning),
+    /// Go on with the learning rates and the noise of these settings; the others are the run's.
+    Tune(Box<Settings>),
     /// Do no more than this many iterations a second.
     Limit(Option<f64>),
     /// Change what the reports show.
@@ -79,14 +78,6 @@ pub struct Begin {
     pub look: Look,
     /// Where to go on; none for the beginning.
     pub from: Option<Checkpoint>,
-}
-
-/// What can change in the middle of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Tuning {
-    pub learning_rate: f64,
-    pub log_z_learning_rate: f64,
-    pub exploration: Exploration,
 }
 
 /// What the reports of a run show.
@@ -481,5 +472,36 @@ mod tests {
         assert_eq!(decode::<ToEngine>(&bytes).unwrap(), message);
         assert!(decode::<ToEngine>(&bytes[..bytes.len() - 1]).is_err());
         assert!(decode::<FromEngine>(&[99, 1, 2]).is_err());
+    }
+
+    /// An enum that names its kind in its fields cannot cross: a run was not tuned.
+    #[test]
+    fn orders_survive_the_crossing() {
+        let settings = Box::new(Settings::preset("four_mode_solved").unwrap());
+        let look = Look {
+            range: (-5.0, 13.0),
+            cells: 400,
+            bins: 80,
+            samples: 2_000,
+            paths: 120,
+            sigma_scale: 0.5,
+            flow_cells: 0,
+        };
+        let begin = Begin {
+            run: 3,
+            settings: (*settings).clone(),
+            look,
+            from: None,
+        };
+        for order in [
+            ToRun::Begin(Box::new(begin)),
+            ToRun::Tune(settings),
+            ToRun::Limit(Some(10.0)),
+            ToRun::Look(look),
+            ToRun::Heard(7),
+        ] {
+            let bytes = encode(&order).unwrap();
+            assert_eq!(decode::<ToRun>(&bytes).unwrap(), order);
+        }
     }
 }

@@ -2014,7 +2014,11 @@ mod tests {
                 trainer.recipe.start = f64::NAN;
                 let before = trainer.clone();
                 let progress = trainer.step();
-                assert!(!progress.is_finite, "{objective:?} {} {progress:?}", level.name());
+                assert!(
+                    !progress.is_finite,
+                    "{objective:?} {} {progress:?}",
+                    level.name()
+                );
                 assert_eq!(progress.log_z, before.log_z());
                 assert_eq!(trainer.forward(), before.forward());
                 assert_eq!(trainer.backward(), before.backward());

@@ -26,6 +26,8 @@ const PICTURE_SHARE: f64 = 0.2;
 const FLOW_SHARE: f64 = 0.1;
 /// The time between two checkpoints.
 const CHECKPOINT_MS: f64 = 1_000.0;
+/// Iterations that have to go well before weights count as good.
+const SURE: u32 = 20;
 /// The time over which iterations per second are counted.
 const SPEED_MS: f64 = 1_000.0;
 /// Iterations after which it is known how fast the CPU is.
@@ -67,8 +69,10 @@ pub struct Run {
     is_due: bool,
     curve: Curve,
     watch: Watch,
-    /// Where to go back to.
+    /// Where to go back to, and what takes its place when some time went well after it: weights may
+    /// be lost an iteration before it shows.
     good: Checkpoint,
+    newer: Checkpoint,
     /// The speed limit, in milliseconds to an iteration, and when the next one may be done.
     least_ms: f64,
     next_ms: f64,
@@ -215,6 +219,7 @@ impl Run {
             },
             watch: Watch::default(),
             good: trainer.checkpoint(),
+            newer: trainer.checkpoint(),
             least_ms: 0.0,
             next_ms: f64::NEG_INFINITY,
             training_ms: 0.0,
@@ -269,10 +274,10 @@ impl Run {
                 }
                 self.is_due = true;
             }
-            ToRun::Tune(tuning) => {
+            ToRun::Tune(settings) => {
                 self.trainer
-                    .set_rates(tuning.learning_rate, tuning.log_z_learning_rate);
-                self.trainer.set_exploration(tuning.exploration);
+                    .set_rates(settings.learning_rate, settings.log_z_learning_rate);
+                self.trainer.set_exploration(settings.exploration());
             }
             ToRun::Limit(per_second) => {
                 let least = per_second.filter(|limit| *limit > 0.0);
@@ -394,6 +399,7 @@ impl Run {
     fn note(&mut self, progress: &Progress) {
         if self.watch.is_lost(progress) {
             self.trainer.restore(&self.good);
+            self.newer = self.good.clone();
             self.phase = Phase::Diverged {
                 at: progress.iteration as u32,
             };
@@ -430,10 +436,10 @@ impl Run {
         let checkpoint = (is_whole || now - self.checked_ms >= CHECKPOINT_MS).then(|| {
             self.checked_ms = now;
             let here = self.trainer.checkpoint();
-            if here.is_finite() {
-                self.good = here;
+            if here.is_finite() && here.iteration >= self.newer.iteration + SURE {
+                self.good = std::mem::replace(&mut self.newer, here.clone());
             }
-            self.good.clone()
+            here
         });
         Report {
             run: self.id,
@@ -479,14 +485,19 @@ impl Run {
         let terminal =
             TerminalDensity::with_tails(&sampler, start, steps, sigma_scale, Tails::Bulk);
         let density = terminal.averages(range.0, range.1, self.look.cells as usize);
+        // Weights that throw walks out of all bounds leave a density that has lost its mass: then
+        // nothing is known, which is better than a number that says something.
+        let is_known = (terminal.mass_below(f64::INFINITY) - 1.0).abs() < 1e-3;
+        let known = |value: f64| if is_known { value } else { f64::NAN };
+        let mode_mass = divergence::mode_mass(&terminal, &self.target);
         RunPicture {
             iteration: self.trainer.iteration() as u32,
             sigma_scale,
             density: density.iter().map(|&density| density as f32).collect(),
             histogram: counts.density(),
             paths,
-            total_variation: divergence::total_variation(&terminal, &self.target),
-            mode_mass: divergence::mode_mass(&terminal, &self.target),
+            total_variation: known(divergence::total_variation(&terminal, &self.target)),
+            mode_mass: mode_mass.into_iter().map(known).collect(),
             sampled_mode_mass: counts.basin_shares(),
         }
     }
@@ -535,7 +546,6 @@ fn checked(look: Look) -> Result<Look, String> {
 mod tests {
     use super::*;
     use gflownet_tour_core::lab::Settings;
-    use gflownet_tour_core::message::Tuning;
     use std::cell::Cell;
     use std::time::Instant;
 
@@ -741,7 +751,7 @@ mod tests {
     #[test]
     fn a_limited_run_waits_between_its_iterations() {
         let mut run = Run::begin(begin(small())).unwrap();
-        let clock = ticking(0.01);
+        let clock = ticking(0.5);
         to_the_end(&mut run, &clock);
         run.take(ToRun::Limit(Some(20.0)));
         run.take(ToRun::Play);
@@ -765,28 +775,41 @@ mod tests {
         }
         run.take(ToRun::Pause);
         let before = to_the_end(&mut run, &clock).pop().unwrap();
-        run.take(ToRun::Tune(Tuning {
+        run.take(ToRun::Tune(Box::new(Settings {
             learning_rate: 1e12,
-            log_z_learning_rate: 0.1,
-            exploration: run.recipe.exploration,
-        }));
+            ..small()
+        })));
         run.take(ToRun::Play);
         let lost = to_the_end(&mut run, &clock).pop().unwrap();
         assert!(matches!(lost.phase, Phase::Diverged { at } if at > before.iteration));
-        assert_eq!(lost.iteration, before.iteration);
+        assert!(lost.iteration <= before.iteration);
+        // Those are weights that the training had passed.
+        let mut trainer = Trainer::new(&small().recipe(), small().seed);
+        while trainer.iteration() < lost.iteration as usize {
+            trainer.step();
+        }
         assert_eq!(
             bits(lost.checkpoint.as_ref().unwrap()),
-            bits(before.checkpoint.as_ref().unwrap())
+            bits(&trainer.checkpoint())
         );
         // With a rate that can be, it goes on.
-        run.take(ToRun::Tune(Tuning {
-            learning_rate: 1e-3,
-            log_z_learning_rate: 0.1,
-            exploration: run.recipe.exploration,
-        }));
+        run.take(ToRun::Tune(Box::new(small())));
         run.take(ToRun::Play);
         let end = to_the_end(&mut run, &clock).pop().unwrap();
         assert_eq!((end.phase, end.iteration), (Phase::Finished, 300));
+    }
+
+    /// A density without its mass said TV 0.
+    #[test]
+    fn weights_that_lose_all_walks_have_no_score() {
+        let mut run = Run::begin(begin(small())).unwrap();
+        let clock = ticking(0.5);
+        run.trainer.set_rates(1e6, 0.1);
+        run.take(ToRun::Step);
+        let report = to_the_end(&mut run, &clock).pop().unwrap();
+        let picture = report.picture.unwrap();
+        let tv = picture.total_variation;
+        assert!(tv.is_nan() || tv > 0.4, "{tv}");
     }
 
     #[test]

@@ -334,7 +334,7 @@ fn Table(settings: RwSignal<Settings>, count: Memo<usize>) -> impl IntoView {
                         type="button"
                         class="lab-remove"
                         aria-label=format!("Remove mode {}", mode + 1)
-                        disabled=move || count.get() < 2
+                        disabled=move || { count.get() == 1 }
                         on:click=remove
                     >
                         "×"
@@ -361,7 +361,7 @@ fn Table(settings: RwSignal<Settings>, count: Memo<usize>) -> impl IntoView {
         <button
             type="button"
             class="lab-add"
-            disabled=move || count.get() >= MOST_MODES
+            disabled=move || { count.get() == MOST_MODES }
             on:click=add
         >
             "Add a mode"

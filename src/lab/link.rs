@@ -2,9 +2,7 @@
 //! the demos go on meanwhile.
 
 use super::record::Record;
-use crate::message::{
-    Begin, FromEngine, FromRun, Look, Phase, ToEngine, ToRun, Tuning, decode, encode,
-};
+use crate::message::{Begin, FromEngine, FromRun, Look, Phase, ToEngine, ToRun, decode, encode};
 use crate::page::link::{listen, start_worker};
 use gflownet_tour_core::lab::Settings;
 use js_sys::Uint8Array;
@@ -107,17 +105,12 @@ impl RunLink {
 
     /// Changes rates and noise of the run.
     pub fn tune(self, settings: &Settings) {
-        let tuning = Tuning {
-            learning_rate: settings.learning_rate,
-            log_z_learning_rate: settings.log_z_learning_rate,
-            exploration: settings.exploration(),
-        };
         self.record.update(|record| {
             if let Some(record) = record {
                 record.settings = settings.clone();
             }
         });
-        self.say(ToRun::Tune(tuning));
+        self.say(ToRun::Tune(Box::new(settings.clone())));
     }
 
     /// Gives an order, now or when the worker listens. Without a worker there is nobody to say it to.

@@ -1,6 +1,6 @@
 //! What is known of a run: its settings, and all that the worker has told of it.
 
-use crate::message::{FlowMap, LossPoint, Phase, Report, RunPicture};
+use crate::message::{DeviceUsed, FlowMap, LossPoint, Phase, Report, RunPicture};
 use crate::trainer::Checkpoint;
 use gflownet_tour_core::lab::Settings;
 
@@ -23,6 +23,9 @@ pub struct Record {
     pub training_ms: f64,
     /// Iterations per second of late.
     pub per_second: Option<f64>,
+    /// Where the last iteration ran, and why not on the GPU, if that was tried.
+    pub device: DeviceUsed,
+    pub why_cpu: Option<String>,
     /// Loss and log Z, with rising iterations.
     pub curve: Vec<LossPoint>,
     /// Iterations and exact total variations at temperature 1, rising likewise.
@@ -46,6 +49,8 @@ impl Record {
             log_z: 0.0,
             training_ms: 0.0,
             per_second: None,
+            device: DeviceUsed::Cpu,
+            why_cpu: None,
             curve: Vec::new(),
             scores: Vec::new(),
             picture: None,
@@ -64,13 +69,15 @@ impl Record {
         self.log_z = report.log_z;
         self.training_ms = report.training_ms;
         self.per_second = report.per_second.or(self.per_second);
+        self.device = report.device;
+        self.why_cpu = report.why_cpu;
         if let Some(first) = report.curve.first() {
             self.curve.retain(|point| point.iteration < first.iteration);
         }
         self.curve.extend(report.curve);
         if let Some(picture) = report.picture {
             self.scores.retain(|score| score.0 < picture.iteration);
-            if picture.sigma_scale == 1.0 {
+            if picture.sigma_scale == 1.0 && picture.total_variation.is_finite() {
                 self.scores
                     .push((picture.iteration, picture.total_variation));
             }
@@ -113,6 +120,8 @@ mod tests {
             log_z: 0.5,
             training_ms: 1.0,
             per_second: None,
+            device: DeviceUsed::Cpu,
+            why_cpu: None,
             curve: vec![LossPoint {
                 iteration,
                 loss: 2.0,

@@ -4,7 +4,7 @@ use super::link::RunLink;
 use super::record::Record;
 use crate::balance::BackwardLoop;
 use crate::experiment::{EXPERIMENTS, Experiment};
-use crate::message::{Phase, ToRun};
+use crate::message::{DeviceUsed, Phase, ToRun};
 use crate::page::flow_map::View;
 use crate::page::flow_panel::draw_maps;
 use crate::page::format::{
@@ -608,7 +608,12 @@ fn Numbers(link: RunLink) -> impl IntoView {
                 <dt>"Time in training"</dt>
                 <dd>{told(|r| Some(duration(r.training_ms)))}</dd>
                 <dt>"Engine"</dt>
-                <dd>"CPU, one thread"</dd>
+                <dd title=told(|r| r.why_cpu.clone())>
+                    {told(|r| {
+                        let is_gpu = r.device == DeviceUsed::WebGpu;
+                        Some(if is_gpu { "WebGPU" } else { "CPU, one thread" }.to_owned())
+                    })}
+                </dd>
             </dl>
             <table class="mass">
                 <caption>"Mass per mode"</caption>

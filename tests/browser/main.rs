@@ -1206,3 +1206,382 @@ fn without_storage_predictions_last_as_long_as_the_page() {
     assert_eq!(visit.chrome.text(&format!("{bug}.dataset.answer")), "");
     visit.went_well();
 }
+
+/// The laboratory of the page, begun by a link.
+fn laboratory(query: &str, prepare: impl FnOnce(&Site)) -> Option<Visit> {
+    let mut visit = visit(Gpu::Denied, prepare)?;
+    // Tests that stop a worker have to know it.
+    visit.chrome.eval(
+        "window.workers = [];
+         window.Worker = class extends Worker {
+             constructor(...all) { super(...all); window.workers.push(this); }
+         }",
+    );
+    visit.chrome.eval(&format!(
+        "location.hash = 'lab?{query}'; document.querySelector('#lab').scrollIntoView()"
+    ));
+    visit
+        .chrome
+        .until("document.querySelector('#lab-app .lab') !== null");
+    Some(visit)
+}
+
+impl Visit {
+    fn lab_phase(&mut self, phase: &str) {
+        self.chrome.until(&format!(
+            "document.querySelector('.lab-watch').dataset.phase === '{phase}'"
+        ));
+    }
+
+    fn lab_iteration(&mut self) -> f64 {
+        self.chrome
+            .number("Number(document.querySelector('.lab-watch').dataset.iteration)")
+    }
+
+    fn lab_click(&mut self, selector: &str) {
+        self.chrome.eval(&format!(
+            "document.querySelector('#lab-app {selector}').click()"
+        ));
+    }
+
+    fn lab_text(&mut self, selector: &str) -> String {
+        self.chrome.text(&format!(
+            "document.querySelector('#lab-app {selector}').textContent"
+        ))
+    }
+
+    /// Sets a control as a reader does.
+    fn lab_set(&mut self, selector: &str, value: &str) {
+        self.chrome.eval(&format!(
+            "(() => {{
+                const it = document.querySelector('#lab-app {selector}');
+                it.value = '{value}';
+                for (const kind of ['input', 'change'])
+                    it.dispatchEvent(new Event(kind, {{ bubbles: true }}));
+            }})()"
+        ));
+    }
+}
+
+#[test]
+fn the_laboratory_trains_the_easy_preset() {
+    let Some(mut visit) = laboratory("v=1&preset=easy_correct", |_| {}) else {
+        return;
+    };
+    visit.lab_click(".lab-play");
+    for iteration in (500..=5_000).step_by(500) {
+        visit.chrome.until(&format!(
+            "Number(document.querySelector('.lab-watch').dataset.iteration) >= {iteration}"
+        ));
+    }
+    visit.lab_phase("finished");
+    let tv = visit
+        .chrome
+        .number("Number(document.querySelector('.lab-watch').dataset.tv)");
+    eprintln!(
+        "the easy preset: total variation {tv}, {} in training, {} iterations a second at the end",
+        visit.lab_text(".lab-numbers dd:nth-of-type(7)"),
+        visit.lab_text(".lab-speed"),
+    );
+    assert!(tv > 0.0 && tv <= 0.08, "{tv}");
+    for canvas in ["#lab-app .lab-figure canvas"] {
+        visit
+            .chrome
+            .until(&painted(&format!("document.querySelector('{canvas}')")));
+    }
+    let lines = visit.chrome.number(
+        "[...document.querySelectorAll('.lab-curves path')].filter(p => p.getAttribute('d').length > 200).length",
+    );
+    assert_eq!(lines, 3.0);
+    visit.went_well();
+}
+
+#[test]
+fn the_laboratorys_controls_change_the_run() {
+    let Some(mut visit) = laboratory("v=1&preset=easy_correct&batch=32", |_| {}) else {
+        return;
+    };
+    assert_eq!(
+        visit
+            .chrome
+            .text("document.querySelector('#lab-batch').value"),
+        "32"
+    );
+    // One iteration, and one more.
+    for iteration in ["1", "2"] {
+        visit.lab_click(".lab-step");
+        visit.chrome.until(&format!(
+            "document.querySelector('.lab-watch').dataset.iteration === '{iteration}'"
+        ));
+        visit.lab_phase("paused");
+    }
+    visit
+        .chrome
+        .until(&painted("document.querySelector('.lab-figure canvas')"));
+
+    // A value that cannot be says why and changes nothing.
+    visit.lab_set("#lab-batch", "5");
+    assert!(
+        visit
+            .lab_text("#lab-batch-why")
+            .contains("Batch cannot be 5")
+    );
+    assert!(visit.chrome.text("location.hash").contains("batch=32"));
+
+    // A speed limit holds, and a rate changes without a new run.
+    visit.lab_set("#lab-limit", "10");
+    visit.lab_click(".lab-play");
+    visit.lab_phase("playing");
+    visit.lab_set("#lab-lr", "0.0005");
+    visit.chrome.until("location.hash.includes('lr=0.0005')");
+    visit
+        .chrome
+        .until("Number(document.querySelector('.lab-watch').dataset.iteration) > 4");
+    visit.lab_click(".lab-play");
+    visit.lab_phase("paused");
+    let paused = visit.lab_iteration();
+    assert!(paused > 4.0 && paused < 1_000.0, "{paused}");
+    assert!(visit.lab_text(".lab-status .status").contains("Paused"));
+
+    // The temperature of the samples is seen at once, also in a pause.
+    let histogram = "document.querySelector('.lab-figure canvas').ariaLabel";
+    let before = visit.chrome.text(histogram);
+    visit.lab_set("#lab-temperature", "0.2");
+    visit
+        .chrome
+        .until(&format!("{histogram} !== {}", serde_json::json!(before)));
+
+    // The flow is computed when it is opened.
+    visit.lab_click(".lab-flow summary");
+    visit
+        .chrome
+        .until(&painted("document.querySelector('.lab-flow canvas')"));
+
+    // The target by keyboard and by table; it is another run's then.
+    visit
+        .chrome
+        .eval("document.querySelectorAll('.lab-handle:not(.width)')[1].focus()");
+    visit.chrome.press("ArrowRight");
+    visit.chrome.until("location.hash.includes('1.1,')");
+    visit.lab_click(".lab-add");
+    visit
+        .chrome
+        .until("document.querySelectorAll('.lab-modes tbody tr').length === 3");
+    visit.lab_set(".lab-modes tbody tr:last-child input", "3,5");
+    visit.lab_set(".lab-modes tbody tr:last-child input", "3.5");
+    visit.chrome.until("location.hash.includes('3.5,')");
+    visit.lab_click(".lab-modes tbody tr .lab-remove");
+    visit
+        .chrome
+        .until("document.querySelectorAll('.lab-modes tbody tr').length === 2");
+    assert!(
+        visit
+            .lab_text(".lab-status .status")
+            .contains("another run")
+    );
+    visit.lab_set("#lab-limit", "");
+    visit.lab_click(".lab-reset");
+    visit
+        .chrome
+        .until("document.querySelector('.lab-watch').dataset.iteration === '0'");
+
+    // What reverse KL cannot do is said before it is tried.
+    visit.lab_set("#lab-noise", "constant");
+    visit.lab_set("#lab-objective", "reverse_kl");
+    assert!(visit.lab_text(".lab-status .status").contains("reverse KL"));
+    assert_eq!(
+        visit
+            .chrome
+            .eval("document.querySelector('.lab-play').disabled"),
+        Value::Bool(true)
+    );
+
+    // A preset is a link.
+    visit.lab_click(".lab-presets a[href$=four_mode]");
+    visit
+        .chrome
+        .until("document.querySelectorAll('.lab-modes tbody tr').length === 4");
+    visit.went_well();
+}
+
+#[test]
+fn a_trainer_that_dies_goes_on_from_its_last_good_weights() {
+    let Some(mut visit) = laboratory("v=1&preset=easy_correct&batch=16", |_| {}) else {
+        return;
+    };
+    visit.lab_click(".lab-play");
+    visit
+        .chrome
+        .until("Number(document.querySelector('.lab-watch').dataset.iteration) > 50");
+    visit.chrome.eval(
+        "(() => {
+            const worker = window.workers.at(-1);
+            worker.terminate();
+            worker.dispatchEvent(new ErrorEvent('error', { message: 'it was killed' }));
+        })()",
+    );
+    visit.chrome.until(
+        "document.querySelector('.lab-status .status').textContent.includes('it was killed')",
+    );
+    assert!(visit.lab_text(".lab-status .status").contains("are kept"));
+    let before = visit.lab_iteration();
+    visit.lab_click(".lab-go-on");
+    visit.lab_phase("playing");
+    visit.chrome.until(&format!(
+        "Number(document.querySelector('.lab-watch').dataset.iteration) > {before}"
+    ));
+    visit.lab_click(".lab-play");
+    visit.lab_phase("paused");
+    visit.went_well();
+}
+
+#[test]
+fn a_training_that_diverges_says_so_and_keeps_its_weights() {
+    let Some(mut visit) = laboratory(
+        "v=1&preset=easy_correct&batch=16&lr=1&lr_z=1&beta2=0.5",
+        |_| {},
+    ) else {
+        return;
+    };
+    visit.lab_click(".lab-play");
+    visit.lab_phase("diverged");
+    let status = visit.lab_text(".lab-status .status");
+    assert!(status.contains("diverged at iteration") && status.contains("Lower the learning rate"));
+    visit.lab_set("#lab-lr", "0.001");
+    visit.lab_set("#lab-lr_z", "0.1");
+    visit.lab_click(".lab-play");
+    visit
+        .chrome
+        .until("Number(document.querySelector('.lab-watch').dataset.iteration) > 100");
+    visit.went_well();
+}
+
+#[test]
+fn a_hand_edited_link_is_clamped_and_it_is_said() {
+    let Some(mut visit) = laboratory("v=1&batch=1e9&steps=99&modes=zero&colour=red", |_| {}) else {
+        return;
+    };
+    let notes = visit.lab_text(".lab-notes");
+    for part in [
+        "Batch cannot be",
+        "Steps cannot be 99",
+        "`modes` was left out",
+        "`colour`",
+    ] {
+        assert!(notes.contains(part), "{notes}");
+    }
+    assert_eq!(
+        visit
+            .chrome
+            .text("document.querySelector('#lab-batch').value"),
+        "4096"
+    );
+    visit.went_well();
+}
+
+#[test]
+fn a_laboratory_that_cannot_be_loaded_says_why_and_the_page_goes_on() {
+    let Some(mut visit) = visit(Gpu::Denied, |site| site.hide("lab_bg.wasm")) else {
+        return;
+    };
+    visit
+        .chrome
+        .eval("document.querySelector('#lab').scrollIntoView()");
+    visit
+        .chrome
+        .until("!document.querySelector('.lab-retry').parentElement.hidden");
+    let words = visit
+        .chrome
+        .text("document.querySelector('.lab-retry').parentElement.textContent");
+    assert!(words.contains("could not be loaded"), "{words}");
+    visit.shows("easy_correct", "model", "table");
+    visit.lacked("lab_bg.wasm");
+}
+
+/// What a browser trains is what a native program trains.
+#[test]
+fn a_browsers_training_is_the_native_one() {
+    use gflownet_tour::message::{
+        Begin, FromEngine, FromRun, Look, Phase, ToEngine, ToRun, decode, encode,
+    };
+    use gflownet_tour::trainer::Trainer;
+    use gflownet_tour_core::lab::Settings;
+
+    let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {
+        return;
+    };
+    let settings = Settings {
+        iterations: 200,
+        ..Settings::default()
+    };
+    let begin = Begin {
+        run: 1,
+        settings: settings.clone(),
+        look: Look {
+            range: settings.plot_range(),
+            cells: 10,
+            bins: 10,
+            samples: 10,
+            paths: 0,
+            sigma_scale: 1.0,
+            flow_cells: 0,
+        },
+        from: None,
+    };
+    let start = ToEngine::Start {
+        pretrained_url: String::new(),
+        kernels_url: None,
+        gpu: false,
+    };
+    let mut messages = vec![encode(&start).unwrap()];
+    for order in [ToRun::Begin(Box::new(begin)), ToRun::Play] {
+        messages.push(encode(&ToEngine::Run(encode(&order).unwrap())).unwrap());
+    }
+    visit.chrome.eval(&format!(
+        "(() => {{
+            window.heard = [];
+            const worker = new Worker('engine_loader.js', {{ type: 'module' }});
+            worker.onmessage = event => {{
+                window.heard.push(Array.from(event.data));
+                if (window.heard.length === 1)
+                    for (const message of {}) worker.postMessage(Uint8Array.from(message));
+            }};
+        }})()",
+        serde_json::json!(messages)
+    ));
+    let mut at = 0;
+    let report = loop {
+        visit.chrome.until(&format!("window.heard.length > {at}"));
+        let bytes = visit.chrome.eval(&format!("window.heard[{at}]"));
+        at += 1;
+        let bytes: Vec<u8> = serde_json::from_value(bytes).unwrap();
+        let Ok(FromEngine::Run(bytes)) = decode(&bytes) else {
+            continue;
+        };
+        match decode(&bytes).unwrap() {
+            FromRun::Report(report) if report.phase == Phase::Finished => break report,
+            FromRun::Report(_) => {}
+            FromRun::Refused { why, .. } => panic!("{why}"),
+        }
+    };
+    let recipe = settings.recipe();
+    let mut native = Trainer::new(&recipe, settings.seed);
+    for _ in 0..200 {
+        native.step();
+    }
+    let mut browsers = Trainer::new(&recipe, settings.seed);
+    assert!(browsers.restore(&report.checkpoint.expect("the last report has the weights")));
+    assert_eq!(browsers.iteration(), 200);
+    let mut largest = (browsers.log_z() - native.log_z()).abs();
+    for (a, b) in [
+        (browsers.forward(), native.forward()),
+        (browsers.backward(), native.backward()),
+    ] {
+        for (a, b) in a.parameters().iter().zip(b.parameters()) {
+            largest = largest.max((a - b).abs());
+        }
+    }
+    eprintln!("browser and native after 200 iterations: weights within {largest:e}");
+    assert!(largest < 1e-3, "{largest}");
+    visit.went_well();
+}
