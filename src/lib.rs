@@ -12,6 +12,7 @@ pub use gflownet_tour_core::{
 };
 
 pub mod lab;
+pub mod onnx;
 pub mod page;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod train;

@@ -17,7 +17,7 @@ use crate::archive::{Archive, BackwardRollouts, Priority};
 use crate::balance::BackwardMean;
 use crate::exploration::Exploration;
 use crate::mixture::Mixture;
-use crate::network::{Activations, FEATURE_ROW, Network, ROW_TILE, Stds, tile};
+use crate::network::{Activations, FEATURE_ROW, Layout, Network, ROW_TILE, Stds, tile};
 use crate::noise::{Noise, ThreefryRng};
 use crate::objective::{Objective, Pair};
 use crate::policy::{Inputs, Policy};
@@ -114,6 +114,25 @@ impl Checkpoint {
     /// laid out as a [`Layout`](crate::network::Layout) says.
     pub fn numbers(&self) -> &[f32] {
         &self.numbers
+    }
+
+    /// The forward and the backward policy and log Z of a run of `recipe`; none for a checkpoint of
+    /// networks of other sizes.
+    pub fn model(&self, recipe: &Recipe) -> Option<([Policy<f32>; 2], f32)> {
+        let (inputs, std_range) = (recipe.options.inputs, recipe.options.std_range);
+        let layout = Layout::new(inputs, recipe.hidden);
+        let log_z = *self.numbers.first()?;
+        let policy = |side: usize| {
+            let buffer = self.numbers.get(3 + 3 * side * layout.len()..)?;
+            let parameters = layout.places().map(|place| buffer.get(place).copied());
+            let policy =
+                Policy::with_inputs(inputs, recipe.hidden, parameters.collect::<Option<_>>()?)?;
+            Some(policy.with_std_range(std_range))
+        };
+        let networks = 2 + usize::from(recipe.options.objective.learns_flow());
+        let is_whole = self.numbers.len() == 3 + 3 * networks * layout.len();
+        let policies = is_whole.then(|| Some([policy(0)?, policy(1)?]))??;
+        Some((policies, log_z))
     }
 
     /// Whether every number of it is finite.
@@ -1563,6 +1582,9 @@ mod tests {
         let checkpoint = whole.checkpoint();
         let mut resumed = Trainer::new(&recipe, 5);
         assert!(resumed.restore(&checkpoint));
+        let (policies, log_z) = checkpoint.model(&whole.recipe).unwrap();
+        assert_eq!(policies, [resumed.forward(), resumed.backward()]);
+        assert_eq!(log_z, resumed.log_z());
         assert_eq!(resumed.iteration(), 7);
         for _ in 0..3 {
             assert_eq!(resumed.step(), whole.step());
@@ -1577,6 +1599,7 @@ mod tests {
             },
             5,
         );
+        assert_eq!(checkpoint.model(&wider.recipe), None);
         assert!(!wider.restore(&checkpoint));
         assert_eq!(
             wider.checkpoint(),

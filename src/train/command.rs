@@ -2,8 +2,9 @@
 
 use super::output::{OutputError, Staging};
 use super::report::{self, Scored};
-use super::{TrainError, ablation, figure, onnx, tempered, train, train_tempered, train_with_burn};
+use super::{TrainError, ablation, figure, tempered, train, train_tempered, train_with_burn};
 use crate::experiment::{self, DEFAULT_SEED, Experiment, TEMPERED};
+use crate::onnx;
 use crate::pytorch;
 use crate::tempered::TemperedRecipe;
 use crate::trainer::Progress;

@@ -8,7 +8,6 @@ mod ablation;
 pub mod command;
 mod figure;
 pub mod net;
-mod onnx;
 mod output;
 mod report;
 mod tempered;
