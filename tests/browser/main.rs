@@ -1284,11 +1284,8 @@ fn the_laboratory_trains_the_easy_preset() {
         visit.lab_text(".lab-speed"),
     );
     assert!(tv > 0.0 && tv <= 0.08, "{tv}");
-    for canvas in ["#lab-app .lab-figure canvas"] {
-        visit
-            .chrome
-            .until(&painted(&format!("document.querySelector('{canvas}')")));
-    }
+    let canvas = "document.querySelector('#lab-app .lab-figure canvas')";
+    visit.chrome.until(&painted(canvas));
     let lines = visit.chrome.number(
         "[...document.querySelectorAll('.lab-curves path')].filter(p => p.getAttribute('d').length > 200).length",
     );

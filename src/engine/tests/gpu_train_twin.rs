@@ -143,7 +143,8 @@ fn the_gradient() {
             let mut other = start.clone();
             let std = recipe.exploration.extra_std(0, recipe.iterations) + more;
             let rates = (recipe.learning_rate, recipe.log_z_learning_rate);
-            other.tune(rates.0, rates.1, Exploration::Constant { std });
+            other.set_rates(rates.0, rates.1);
+            other.set_exploration(Exploration::Constant { std });
             let (got, _) = block_on(on_gpu.advance(&other, 1)).expect("the GPU trains");
             let norm = |numbers: &mut dyn Iterator<Item = f32>| {
                 numbers.map(|x| f64::from(x * x)).sum::<f64>().sqrt()
@@ -185,7 +186,8 @@ fn rates_and_exploration_change_in_the_middle() {
     let on_gpu = GpuTrainer::new(gpu, &recipe).expect("the GPU trains this recipe");
     for (rate, std) in [(1e-3, 0.0), (1e-4, 2.0)] {
         for trainer in [&mut expected, &mut got] {
-            trainer.tune(rate, 10.0 * rate, Exploration::Constant { std });
+            trainer.set_rates(rate, 10.0 * rate);
+            trainer.set_exploration(Exploration::Constant { std });
         }
         let (checkpoint, _) = block_on(on_gpu.advance(&got, 5)).expect("the GPU trains");
         assert!(got.restore(&checkpoint));
