@@ -135,6 +135,33 @@ impl Checkpoint {
         Some((policies, log_z))
     }
 
+    /// The beginning of a run of `recipe` from these policies and log Z; none where the recipe's
+    /// networks are others, or learn a flow too.
+    pub fn beginning(
+        recipe: &Recipe,
+        policies: [&Policy<f32>; 2],
+        log_z: f32,
+    ) -> Option<Checkpoint> {
+        let layout = Layout::new(recipe.options.inputs, recipe.hidden);
+        let fits = |policy: &Policy<f32>| {
+            let inputs = (policy.inputs(), policy.hidden());
+            inputs == (layout.inputs, layout.hidden)
+                && policy.std_range() == recipe.options.std_range
+        };
+        if !policies.into_iter().all(fits) || recipe.options.objective.learns_flow() {
+            return None;
+        }
+        let mut numbers = vec![log_z, 0.0, 0.0];
+        for policy in policies {
+            let begin = numbers.len();
+            numbers.resize(begin + 3 * layout.len(), 0.0);
+            for (place, &parameter) in layout.places().zip(policy.parameters()) {
+                numbers[begin + place] = parameter;
+            }
+        }
+        Some(Checkpoint::new(0, numbers))
+    }
+
     /// Whether every number of it is finite.
     pub fn is_finite(&self) -> bool {
         self.numbers.iter().all(|number| number.is_finite())
@@ -1585,6 +1612,12 @@ mod tests {
         let (policies, log_z) = checkpoint.model(&whole.recipe).unwrap();
         assert_eq!(policies, [resumed.forward(), resumed.backward()]);
         assert_eq!(log_z, resumed.log_z());
+        let begins = Checkpoint::beginning(&recipe, [&policies[0], &policies[1]], log_z).unwrap();
+        let mut anew = Trainer::new(&recipe, 5);
+        assert!(anew.restore(&begins));
+        assert_eq!([anew.forward(), anew.backward()], policies);
+        assert_eq!((anew.log_z(), anew.iteration()), (log_z, 0));
+        assert!(anew.step().is_finite);
         assert_eq!(resumed.iteration(), 7);
         for _ in 0..3 {
             assert_eq!(resumed.step(), whole.step());

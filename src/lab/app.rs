@@ -2,6 +2,7 @@
 
 use super::editor::Editor;
 use super::form::Form;
+use super::keep::{Keep, remembered};
 use super::link::RunLink;
 use super::watch::Watch;
 use crate::experiment;
@@ -67,6 +68,15 @@ fn Lab() -> impl IntoView {
         sigma_scale: 1.0,
         flow_cells: 0,
     });
+
+    // A run that the browser kept is taken up, unless the address asks for another.
+    if let Some((record, name)) = remembered()
+        && (!is_asked || record.settings == settings.get_untracked())
+    {
+        preset.set(name);
+        settings.set(record.settings.clone());
+        link.resume(record);
+    }
 
     window_event_listener(ev::hashchange, move |_| {
         if let Some(now) = asked() {
@@ -140,6 +150,8 @@ fn Lab() -> impl IntoView {
             </div>
             <h3>"Watch"</h3>
             <Watch link settings />
+            <h3>"Keep"</h3>
+            <Keep link settings preset notes />
         </div>
     }
 }

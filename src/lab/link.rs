@@ -4,6 +4,7 @@
 use super::record::Record;
 use crate::message::{Begin, FromEngine, FromRun, Look, Phase, ToEngine, ToRun, decode, encode};
 use crate::page::link::{listen, start_worker};
+use crate::trainer::Checkpoint;
 use gflownet_tour_core::lab::Settings;
 use js_sys::Uint8Array;
 use leptos::prelude::*;
@@ -67,13 +68,31 @@ impl RunLink {
 
     /// Begins a run of these settings, paused.
     pub fn begin(self, settings: Settings) {
+        self.begin_at(settings, None);
+    }
+
+    /// Begins a run of these settings, paused, from these weights if there are any.
+    pub fn begin_at(self, settings: Settings, from: Option<Checkpoint>) {
         let run = self.line.try_update_value(|line| {
             line.runs += 1;
             line.waiting.clear();
             line.runs
         });
-        let record = Record::new(run.unwrap_or(0), settings);
+        let record = Record {
+            checkpoint: from,
+            ..Record::new(run.unwrap_or(0), settings)
+        };
         self.begin_from(record);
+    }
+
+    /// Takes up a run that was kept, paused at its weights.
+    pub fn resume(self, record: Record) {
+        let run = self.line.try_update_value(|line| {
+            line.runs += 1;
+            line.runs
+        });
+        let run = run.unwrap_or(0);
+        self.begin_from(Record { run, ..record });
     }
 
     /// Goes on with the run where its last good weights are, in a new worker.
@@ -237,7 +256,7 @@ impl RunLink {
                 self.send(&ToEngine::Start {
                     pretrained_url: String::new(),
                     kernels_url: None,
-                    gpu: false,
+                    gpu: true,
                 });
                 let waiting = self.line.try_update_value(|line| {
                     line.is_ready = true;

@@ -4,6 +4,8 @@
 //! What a run is so far is one plain value, [`record::Record`]; everything that is shown is read
 //! from it.
 
+pub mod export;
+pub mod kept;
 pub mod record;
 
 #[cfg(target_arch = "wasm32")]
@@ -12,6 +14,8 @@ mod app;
 mod editor;
 #[cfg(target_arch = "wasm32")]
 mod form;
+#[cfg(target_arch = "wasm32")]
+mod keep;
 #[cfg(target_arch = "wasm32")]
 mod link;
 #[cfg(target_arch = "wasm32")]

@@ -36,6 +36,8 @@ mod sections;
 #[cfg(target_arch = "wasm32")]
 mod solved;
 #[cfg(target_arch = "wasm32")]
+pub(crate) mod storage;
+#[cfg(target_arch = "wasm32")]
 mod study;
 #[cfg(target_arch = "wasm32")]
 mod temperature;

@@ -1,23 +1,13 @@
 //! A question before the answer: what a reader expects, remembered by the browser. Nothing is
 //! hidden from those who skip it, and nobody keeps a score.
 
+use super::storage;
 use leptos::html;
 use leptos::prelude::*;
 use wasm_bindgen::prelude::*;
 use web_sys::HtmlElement;
 
-/// The browser's storage. It may be denied: then answers last as long as the page.
-mod storage {
-    use super::*;
-
-    #[wasm_bindgen]
-    extern "C" {
-        #[wasm_bindgen(js_namespace = localStorage, js_name = getItem, catch)]
-        pub fn get(key: &str) -> Result<Option<String>, JsValue>;
-        #[wasm_bindgen(js_namespace = localStorage, js_name = setItem, catch)]
-        pub fn set(key: &str, value: &str) -> Result<(), JsValue>;
-    }
-}
+// Where the storage is denied, answers last as long as the page.
 
 /// What is stored for a question that was skipped.
 const SKIPPED: &str = "skipped";
