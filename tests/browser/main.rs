@@ -8,6 +8,7 @@ mod chrome;
 mod site;
 mod socket;
 
+use base64::Engine;
 use chrome::{Chrome, Gpu};
 use gflownet_tour::experiment::EXPERIMENTS;
 use gflownet_tour::weights::manifest::Manifest;
@@ -1290,6 +1291,147 @@ fn the_laboratory_trains_the_easy_preset() {
         "[...document.querySelectorAll('.lab-curves path')].filter(p => p.getAttribute('d').length > 200).length",
     );
     assert_eq!(lines, 3.0);
+    visit.went_well();
+}
+
+impl Visit {
+    /// Presses each button that saves a file, and returns the files by name, as Base64.
+    fn lab_files(&mut self) -> Value {
+        self.chrome.eval(
+            "(async () => {
+                const files = {};
+                const clicked = [];
+                const click = HTMLAnchorElement.prototype.click;
+                HTMLAnchorElement.prototype.click = function () { clicked.push(this); };
+                for (const button of document.querySelectorAll('.lab-keep .lab-files:first-child button'))
+                    button.click();
+                HTMLAnchorElement.prototype.click = click;
+                for (const anchor of clicked) {
+                    const bytes = new Uint8Array(await (await fetch(anchor.href)).arrayBuffer());
+                    let text = '';
+                    for (const byte of bytes) text += String.fromCharCode(byte);
+                    files[anchor.download] = btoa(text);
+                }
+                return files;
+            })()",
+        )
+    }
+
+    /// Brings a file to the laboratory.
+    fn lab_bring(&mut self, name: &str, base64: &str) {
+        self.chrome.eval(&format!(
+            "(() => {{
+                const bytes = Uint8Array.from(atob('{base64}'), c => c.charCodeAt(0));
+                const files = new DataTransfer();
+                files.items.add(new File([bytes], '{name}'));
+                const input = document.querySelector('#lab-file');
+                input.files = files.files;
+                input.dispatchEvent(new Event('change', {{ bubbles: true }}));
+            }})()"
+        ));
+        self.chrome.until(&format!(
+            "document.querySelector('.lab-keep .status').textContent.includes('{name}')"
+        ));
+    }
+}
+
+#[test]
+fn a_run_survives_a_reload_and_its_files_the_way_out_and_in() {
+    let query = "v=1&preset=hard_off_policy&batch=32&iterations=60";
+    let Some(mut visit) = laboratory(query, |_| {}) else {
+        return;
+    };
+    let address = format!("{}#lab?{query}", visit.site.url());
+    visit.lab_click(".lab-forget");
+    visit.lab_click(".lab-files button");
+    assert!(visit.lab_text(".lab-keep .status").contains("press Train"));
+    visit.lab_click(".lab-play");
+    visit.lab_phase("finished");
+    visit
+        .chrome
+        .until("localStorage.getItem('gflownet-tour.lab.1') !== null");
+
+    // Every file can be taken away, and is what it says.
+    visit
+        .chrome
+        .until(&painted("document.querySelector('.lab-figure canvas')"));
+    let files = visit.lab_files();
+    let bytes = |name: &str| {
+        let text = files[name].as_str().unwrap_or_default();
+        base64::engine::general_purpose::STANDARD
+            .decode(text)
+            .unwrap_or_default()
+    };
+    let text = |name: &str| String::from_utf8(bytes(name)).unwrap_or_default();
+    let weights = bytes("hard_off_policy-60.safetensors");
+    let model = gflownet_tour::weights::parse("exported", &weights).expect("whole weights");
+    assert_eq!(model.metadata["iteration"], "60");
+    assert!(!bytes("hard_off_policy-60.onnx").is_empty());
+    assert!(text("hard_off_policy-settings.json").contains("\"batch\": 32"));
+    let curves = text("hard_off_policy-curves.csv");
+    assert!(curves.lines().any(|row| row.starts_with("60,")), "{curves}");
+    assert!(text("hard_off_policy.py").contains("BATCH = 32"));
+    assert!(bytes("hard_off_policy.png").starts_with(b"\x89PNG"));
+
+    // A reload keeps the run, and it can go on where there is more to do.
+    visit.chrome.open("about:blank");
+    visit.chrome.open(&address);
+    visit
+        .chrome
+        .until("document.querySelector('.lab-watch')?.dataset.iteration === '60'");
+
+    // Other settings, then those of the file again, then its weights.
+    visit.lab_set("#lab-batch", "64");
+    let settings = files["hard_off_policy-settings.json"]
+        .as_str()
+        .unwrap_or_default();
+    visit.lab_bring("mine.json", settings);
+    let batch = "document.querySelector('#lab-batch').value";
+    visit.chrome.until(&format!("{batch} === '32'"));
+    let weights = files["hard_off_policy-60.safetensors"]
+        .as_str()
+        .unwrap_or_default();
+    visit.lab_bring("mine.safetensors", weights);
+    visit
+        .chrome
+        .until("document.querySelector('.lab-watch').dataset.iteration === '0'");
+    visit.lab_click(".lab-step");
+    visit
+        .chrome
+        .until("document.querySelector('.lab-watch').dataset.iteration === '1'");
+    visit.lab_bring("half.safetensors", &weights[..weights.len() / 8 * 4]);
+    assert!(
+        visit
+            .lab_text(".lab-keep .status")
+            .contains("half.safetensors")
+    );
+
+    // Forgotten is forgotten.
+    visit.lab_click(".lab-forget");
+    visit.chrome.open("about:blank");
+    visit.chrome.open(&address);
+    visit
+        .chrome
+        .until("document.querySelector('.lab-watch')?.dataset.phase !== undefined");
+    let iteration = "document.querySelector('.lab-watch').dataset.iteration ?? ''";
+    assert_eq!(visit.chrome.text(iteration), "");
+    visit.went_well();
+}
+
+#[test]
+fn a_full_storage_is_told_and_the_run_goes_on() {
+    let Some(mut visit) = laboratory("v=1&preset=easy_correct&batch=32&iterations=40", |_| {})
+    else {
+        return;
+    };
+    visit.chrome.eval(
+        "Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); }",
+    );
+    visit.lab_click(".lab-play");
+    visit.lab_phase("finished");
+    visit
+        .chrome
+        .until("document.querySelector('.lab-keep .status').textContent.includes('no room')");
     visit.went_well();
 }
 
