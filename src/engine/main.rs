@@ -1,4 +1,4 @@
-//! The engine's Web Worker, the second of the page's two WebAssembly files.
+//! The engine's Web Worker, the largest of the page's WebAssembly files.
 
 #[cfg(target_arch = "wasm32")]
 unsafe extern "C" {

@@ -105,10 +105,11 @@ pub fn run(root: &Path, machine: &str) -> Result<()> {
             .current_dir(root);
         steps.run("the native peers", &mut peers)?;
     }
-    // Both files again with their functions' names; the next build of the page strips them.
+    // These files again with their functions' names; the next build of the page strips them.
     let mut files = Vec::new();
     for (package, bin, profile) in [
         ("gflownet-tour", "page", "page"),
+        ("gflownet-tour", "lab", "page"),
         ("gflownet-tour-engine", "engine", "wasm"),
     ] {
         let mut link = tools.wasm(cargo(["rustc", "--package", package, "--bin", bin]));
