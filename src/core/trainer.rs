@@ -1612,8 +1612,18 @@ mod tests {
         let (policies, log_z) = checkpoint.model(&whole.recipe).unwrap();
         assert_eq!(policies, [resumed.forward(), resumed.backward()]);
         assert_eq!(log_z, resumed.log_z());
-        let begins = Checkpoint::beginning(&recipe, [&policies[0], &policies[1]], log_z).unwrap();
-        let mut anew = Trainer::new(&recipe, 5);
+        let both = [&policies[0], &policies[1]];
+        // A flow would have to begin somewhere, too.
+        assert_eq!(Checkpoint::beginning(&recipe, both, log_z), None);
+        let without_flow = Recipe {
+            options: Options {
+                objective: Objective::TrajectoryBalance,
+                ..recipe.options
+            },
+            ..recipe.clone()
+        };
+        let begins = Checkpoint::beginning(&without_flow, both, log_z).unwrap();
+        let mut anew = Trainer::new(&without_flow, 5);
         assert!(anew.restore(&begins));
         assert_eq!([anew.forward(), anew.backward()], policies);
         assert_eq!((anew.log_z(), anew.iteration()), (log_z, 0));

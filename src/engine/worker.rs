@@ -424,6 +424,8 @@ impl Worker {
     async fn train_on_gpu(&self) -> bool {
         const SMALLEST: u32 = 8;
         const TRIALS: u32 = 3;
+        // No later trial is so much better than the first: a GPU in software, for one.
+        const HOPELESS: f64 = 8.0;
         let (id, gpu, recipe) = {
             let state = self.0.borrow();
             let (Some(gpu), Some(run)) = (&state.gpu, &state.run) else {
@@ -491,10 +493,15 @@ impl Worker {
                 false => trials,
             };
             match run.cpu_ms() {
-                Some(cpu) if trials.0 == TRIALS && trials.1 > cpu => Err(format!(
+                Some(cpu)
+                    if trials.0 == TRIALS && trials.1 > cpu
+                        || trials.0 > 0 && trials.1 > HOPELESS * cpu =>
+                {
+                    Err(format!(
                     "the CPU is faster for this run: {cpu:.2} ms an iteration, the GPU {:.2} ms",
                     trials.1
-                )),
+                ))
+                }
                 _ => Ok(OnGpu::Trains {
                     trainer,
                     pace,
