@@ -748,6 +748,35 @@ impl Settings {
         Mixture::new(self.mixture_modes())
     }
 
+    /// What these settings have that `others` do not: a name and a value each.
+    pub fn differences(&self, others: &Settings) -> Vec<String> {
+        let mut differences = Vec::new();
+        if self.modes != others.modes {
+            let modes = self.modes.iter().map(|peak| {
+                let Peak {
+                    centre,
+                    width,
+                    weight,
+                } = peak;
+                format!("{centre:.2} ± {width:.2} × {weight:.2}")
+            });
+            let modes: Vec<String> = modes.collect();
+            differences.push(format!("Modes {}", modes.join(", ")));
+        }
+        for choice in CHOICES {
+            if choice.get(self) != choice.get(others) {
+                let (_, option) = choice.options[choice.get(self)];
+                differences.push(format!("{} {option}", choice.name));
+            }
+        }
+        for number in NUMBERS {
+            if number.get(self) != number.get(others) {
+                differences.push(format!("{} {}", number.name, number.get(self)));
+            }
+        }
+        differences
+    }
+
     /// The part of the x-axis that plots show.
     pub fn plot_range(&self) -> (f64, f64) {
         experiment::plot_range(&self.mixture_modes(), self.start)
@@ -1030,6 +1059,26 @@ mod tests {
     use super::*;
     use crate::noise::ThreefryRng;
     use rand::RngExt;
+
+    #[test]
+    fn differences_are_named() {
+        let settings = Settings::default();
+        assert!(settings.differences(&settings).is_empty());
+        let other = Settings {
+            batch: 64,
+            objective: Loss::DetailedBalance,
+            ..settings.clone()
+        };
+        assert_eq!(
+            other.differences(&settings),
+            ["Objective detailed balance", "Batch 64"]
+        );
+        let moved = Settings {
+            modes: settings.modes[..1].to_vec(),
+            ..settings.clone()
+        };
+        assert_eq!(moved.differences(&settings), ["Modes -1.00 ± 0.45 × 1.00"]);
+    }
 
     #[test]
     fn a_preset_is_its_experiment() {

@@ -1,5 +1,6 @@
 //! The laboratory as a whole, and the link in the address bar that holds its settings.
 
+use super::compare::{Bench, Compare};
 use super::editor::Editor;
 use super::form::Form;
 use super::keep::{Keep, remembered};
@@ -78,6 +79,8 @@ fn Lab() -> impl IntoView {
         link.resume(record);
     }
 
+    let bench = Bench::new(link);
+
     window_event_listener(ev::hashchange, move |_| {
         if let Some(now) = asked() {
             preset.set(now.preset);
@@ -149,9 +152,17 @@ fn Lab() -> impl IntoView {
                 <Form settings />
             </div>
             <h3>"Watch"</h3>
-            <Watch link settings />
+            {move || {
+                let link = bench.current.get();
+                view! { <Watch link settings pins=bench.pins /> }
+            }}
+            <h3>"Compare"</h3>
+            <Compare bench settings />
             <h3>"Keep"</h3>
-            <Keep link settings preset notes />
+            {move || {
+                let link = bench.current.get();
+                view! { <Keep link settings preset notes /> }
+            }}
         </div>
     }
 }

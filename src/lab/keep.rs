@@ -181,7 +181,8 @@ fn remember(link: RunLink, preset: RwSignal<&'static str>, said: RwSignal<String
             write();
         }
     });
-    set_interval(
+    // Another run's figure takes this one's place when it is pinned.
+    let interval = set_interval_with_handle(
         move || {
             let plays = |record: &super::record::Record| record.phase == Phase::Playing;
             if link
@@ -193,6 +194,7 @@ fn remember(link: RunLink, preset: RwSignal<&'static str>, said: RwSignal<String
         },
         EVERY,
     );
+    on_cleanup(move || drop(interval.map(|interval| interval.clear())));
 }
 
 /// The bytes of a file that a reader brought.

@@ -164,6 +164,13 @@ impl RunLink {
         }
     }
 
+    /// Ends the run and its worker.
+    pub fn end(self) {
+        self.drop_worker();
+        self.is_starting.set(false);
+        self.record.set(None);
+    }
+
     fn drop_worker(self) {
         self.line.update_value(|line| {
             if let Some(worker) = line.worker.take() {

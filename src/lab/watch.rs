@@ -1,5 +1,6 @@
 //! A run as it goes: its controls, its figures and its numbers.
 
+use super::compare::Pin;
 use super::link::RunLink;
 use super::record::Record;
 use crate::balance::BackwardLoop;
@@ -73,7 +74,11 @@ impl Wish {
 }
 
 #[component]
-pub fn Watch(link: RunLink, settings: RwSignal<Settings>) -> impl IntoView {
+pub fn Watch(
+    link: RunLink,
+    settings: RwSignal<Settings>,
+    pins: RwSignal<Vec<Pin>>,
+) -> impl IntoView {
     let wish = Wish { link, settings };
     // Rates and noise of a run follow the reader's.
     Effect::new(move |_| {
@@ -107,7 +112,7 @@ pub fn Watch(link: RunLink, settings: RwSignal<Settings>) -> impl IntoView {
             <div class="lab-figures">
                 <Figure link settings />
                 <div class="lab-side">
-                    <Curves link />
+                    <Curves link pins />
                     <Numbers link />
                 </div>
             </div>
@@ -413,14 +418,21 @@ fn Figure(link: RunLink, settings: RwSignal<Settings>) -> impl IntoView {
 }
 
 #[component]
-fn Curves(link: RunLink) -> impl IntoView {
+fn Curves(link: RunLink, pins: RwSignal<Vec<Pin>>) -> impl IntoView {
+    // What every record that is shown has of something: the run's own, and the pinned ones'.
+    let all = move |tell: &mut dyn FnMut(&Record)| {
+        let pinned = pins.get().into_iter().map(|pin| pin.link);
+        for link in pinned.chain([link]) {
+            link.record
+                .with(|record| record.iter().for_each(&mut *tell));
+        }
+    };
     let x = Memo::new(move |_| {
-        let all = link
-            .record
-            .with(|record| record.as_ref().map(|r| r.settings.iterations));
+        let mut most = None;
+        all(&mut |record| most = most.max(Some(record.settings.iterations)));
         Axis {
             lo: 0.0,
-            hi: f64::from(all.unwrap_or(5_000)),
+            hi: f64::from(most.unwrap_or(5_000)),
             is_log: false,
         }
     });
@@ -428,28 +440,33 @@ fn Curves(link: RunLink) -> impl IntoView {
         link.record
             .with(|record| record.as_ref().map_or_else(String::new, tell))
     };
-    let losses = |record: &Record| -> Axis {
-        let losses = || record.curve.iter().map(|point| f64::from(point.loss));
+    let losses = Memo::new(move |_| {
+        let mut losses = Vec::new();
+        all(&mut |record| losses.extend(record.curve.iter().map(|p| f64::from(p.loss))));
         // Reverse KL is no square: its loss may be negative.
-        if losses().any(|loss| loss <= 0.0) {
-            Axis::units(losses())
+        if losses.iter().any(|&loss| loss <= 0.0) {
+            Axis::units(losses.into_iter())
         } else {
-            Axis::decades(losses())
+            Axis::decades(losses.into_iter())
         }
-    };
-    let log_zs = |record: &Record| -> Axis {
-        let truth = record.settings.target().log_partition();
-        let learned = record.curve.iter().map(|point| f64::from(point.log_z));
-        Axis::units(learned.chain([truth, 0.0]))
-    };
+    });
+    let log_zs = Memo::new(move |_| {
+        let mut log_zs = vec![0.0];
+        all(&mut |record| {
+            log_zs.push(record.settings.target().log_partition());
+            log_zs.extend(record.curve.iter().map(|p| f64::from(p.log_z)));
+        });
+        Axis::units(log_zs.into_iter())
+    });
     let tv = Axis {
         lo: 0.0,
         hi: 1.0,
         is_log: false,
     };
-    let ticks = move |axis: &dyn Fn(&Record) -> Axis| {
-        link.record.with(|record| {
-            let axis = record.as_ref().map(axis)?;
+    let ticks = move |axis: Memo<Axis>| {
+        let axis = axis.get();
+        let has_run = link.record.with(Option::is_some) || !pins.with(Vec::is_empty);
+        has_run.then(|| {
             let ticks = axis.ticks(3).into_iter().map(|value| {
                 let words = if axis.is_log && !(0.9..1e4).contains(&value) {
                     format!("10{}", superscript(value.log10().round() as i32))
@@ -459,34 +476,31 @@ fn Curves(link: RunLink) -> impl IntoView {
                 let style = format!("bottom: {:.2}%", 100.0 * axis.share(value));
                 view! { <span class="tick" style=style>{words}</span> }
             });
-            Some(ticks.collect_view())
+            ticks.collect_view()
         })
     };
-    let loss_line = move || {
-        with(&|record| {
-            let points = record.curve.iter();
-            let points = points.map(|p| (f64::from(p.iteration), f64::from(p.loss)));
-            path(points, x.get(), losses(record))
-        })
+    let loss_of = move |record: &Record| {
+        let points = record.curve.iter();
+        let points = points.map(|p| (f64::from(p.iteration), f64::from(p.loss)));
+        path(points, x.get(), losses.get())
     };
-    let log_z_line = move || {
-        with(&|record| {
-            let points = record.curve.iter();
-            let points = points.map(|p| (f64::from(p.iteration), f64::from(p.log_z)));
-            path(points, x.get(), log_zs(record))
-        })
+    let log_z_of = move |record: &Record| {
+        let points = record.curve.iter();
+        let points = points.map(|p| (f64::from(p.iteration), f64::from(p.log_z)));
+        path(points, x.get(), log_zs.get())
     };
+    let tv_of = move |record: &Record| {
+        let points = record.scores.iter().map(|s| (f64::from(s.0), s.1));
+        path(points, x.get(), tv)
+    };
+    let loss_line = move || with(&loss_of);
+    let log_z_line = move || with(&log_z_of);
+    let tv_line = move || with(&tv_of);
     let truth = move || {
         with(&|record| {
             let truth = record.settings.target().log_partition();
-            let down = BOX * (1.0 - log_zs(record).share(truth));
+            let down = BOX * (1.0 - log_zs.get().share(truth));
             format!("M0 {down:.0}H{BOX}")
-        })
-    };
-    let tv_line = move || {
-        with(&|record| {
-            let points = record.scores.iter().map(|s| (f64::from(s.0), s.1));
-            path(points, x.get(), tv)
         })
     };
     let tv_ticks = [0.0, 0.5, 1.0].map(|value| {
@@ -514,14 +528,16 @@ fn Curves(link: RunLink) -> impl IntoView {
         <div class="lab-curves" role="img" aria-label="Curves of loss, log Z and total variation over the iterations; the numbers below say the same.">
             <p class="plot-name">"loss"</p>
             <div class="curve">
-                {move || ticks(&losses)} {frame(view! { <path d=loss_line /> }.into_any())}
+                {move || ticks(losses)}
+                {frame(view! { {pinned(pins, loss_of)} <path d=loss_line /> }.into_any())}
             </div>
             <p class="plot-name">"log Z (nats); dashed, the truth"</p>
             <div class="curve">
-                {move || ticks(&log_zs)}
+                {move || ticks(log_zs)}
                 {frame(
                     view! {
                         <path class="truth" d=truth />
+                        {pinned(pins, log_z_of)}
                         <path d=log_z_line />
                     }
                         .into_any(),
@@ -530,11 +546,30 @@ fn Curves(link: RunLink) -> impl IntoView {
             <p class="plot-name">"total variation, exact"</p>
             <div class="curve">
                 {tv_ticks.into_iter().collect_view()}
-                {frame(view! { <path d=tv_line /> }.into_any())}
+                {frame(view! { {pinned(pins, tv_of)} <path d=tv_line /> }.into_any())}
             </div>
             <div class="x-ticks">{x_ticks}</div>
             <p class="x-name">"iteration"</p>
         </div>
+    }
+}
+
+/// The lines of the pinned runs: the first in another colour, those after it pale.
+fn pinned(
+    pins: RwSignal<Vec<Pin>>,
+    line: impl Fn(&Record) -> String + Copy + Send + 'static,
+) -> impl IntoView {
+    move || {
+        let pins = pins.get().into_iter().enumerate();
+        let lines = pins.map(|(place, pin)| {
+            let d = move || {
+                let record = pin.link.record;
+                record.with(|record| record.as_ref().map_or_else(String::new, line))
+            };
+            let class = if place == 0 { "bug" } else { "other" };
+            view! { <path class=class d=d /> }
+        });
+        lines.collect_view()
     }
 }
 

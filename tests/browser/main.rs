@@ -1415,6 +1415,50 @@ fn a_run_survives_a_reload_and_its_files_the_way_out_and_in() {
 }
 
 #[test]
+fn a_pinned_run_goes_on_beside_another() {
+    let query = "v=1&preset=easy_correct&batch=32&iterations=2000";
+    let Some(mut visit) = laboratory(query, |_| {}) else {
+        return;
+    };
+    visit.lab_click(".lab-play");
+    visit
+        .chrome
+        .until("Number(document.querySelector('.lab-watch').dataset.iteration) > 20");
+    visit.lab_click(".lab-pin");
+    // The bench is empty, the pinned run goes on, and its curve is there.
+    let iteration = "document.querySelector('.lab-watch').dataset.iteration";
+    assert_eq!(visit.chrome.text(iteration), "\u{2013}");
+    let lines = "document.querySelectorAll('.lab-curves path.bug').length";
+    assert_eq!(visit.chrome.number(lines), 3.0);
+    visit.lab_set("#lab-batch", "16");
+    visit.lab_click(".lab-play");
+    visit.lab_phase("finished");
+    visit
+        .chrome
+        .until("document.querySelector('.lab-pinned-A').textContent.includes('2,000 of 2,000')");
+    assert_eq!(visit.lab_text(".lab-pinned-A .lab-differences"), "Batch 32");
+    let workers = "window.workers.length";
+    assert_eq!(visit.chrome.number(workers), 2.0);
+    // A second pin, the settings of the first, and both away.
+    visit.lab_click(".lab-pin");
+    assert_eq!(
+        visit.lab_text(".lab-pinned-B .lab-differences"),
+        "in nothing"
+    );
+    visit.lab_click(".lab-pinned-A .lab-row-buttons button:nth-child(2)");
+    visit
+        .chrome
+        .until("document.querySelector('#lab-batch').value === '32'");
+    for letter in ["A", "B"] {
+        visit.lab_click(&format!(".lab-pinned-{letter} .lab-unpin"));
+    }
+    visit
+        .chrome
+        .until("document.querySelector('.lab-table').hidden");
+    visit.went_well();
+}
+
+#[test]
 fn a_full_storage_is_told_and_the_run_goes_on() {
     let Some(mut visit) = laboratory("v=1&preset=easy_correct&batch=32&iterations=40", |_| {})
     else {

@@ -1,0 +1,197 @@
+//! Runs that are pinned beside the one on the bench: they go on in workers of their own, their
+//! curves lie behind its, and a table says in what they differ and what came of them.
+
+use super::link::RunLink;
+use super::record::Record;
+use crate::message::{Phase, ToRun};
+use crate::page::format::{UNKNOWN, duration, fixed, thousands};
+use gflownet_tour_core::lab::Settings;
+use leptos::prelude::*;
+
+/// The most runs that can be pinned: each holds a worker.
+const MOST: usize = 4;
+
+/// A pinned run.
+#[derive(Clone, Copy)]
+pub struct Pin {
+    /// What a reader calls it.
+    pub letter: char,
+    pub link: RunLink,
+}
+
+/// The bench: the run that the controls are for, and the pinned ones.
+#[derive(Clone, Copy)]
+pub struct Bench {
+    pub current: RwSignal<RunLink>,
+    pub pins: RwSignal<Vec<Pin>>,
+    /// Makes the link of another run, under the laboratory's owner.
+    make: Callback<(), RunLink>,
+}
+
+impl Bench {
+    pub fn new(first: RunLink) -> Self {
+        let owner = Owner::current().unwrap_or_default();
+        let make = move |()| {
+            let look = first.look.get_untracked();
+            owner.with(|| RunLink::new(look))
+        };
+        Bench {
+            current: RwSignal::new(first),
+            pins: RwSignal::new(Vec::new()),
+            make: Callback::new(make),
+        }
+    }
+
+    /// Pins the run on the bench, which goes on if it was going, and clears the bench.
+    fn pin(self) {
+        let link = self.current.get_untracked();
+        let used = self
+            .pins
+            .with_untracked(|pins| pins.iter().map(|pin| pin.letter).collect::<Vec<_>>());
+        let Some(letter) = ('A'..='Z').find(|letter| !used.contains(letter)) else {
+            return;
+        };
+        let next = self.make.run(());
+        next.look.set(link.look.get_untracked());
+        // Nobody looks at its flow any more.
+        link.look.update(|look| look.flow_cells = 0);
+        self.pins.update(|pins| pins.push(Pin { letter, link }));
+        self.current.set(next);
+    }
+
+    fn remove(self, letter: char) {
+        self.pins.update(|pins| {
+            pins.retain(|pin| {
+                if pin.letter == letter {
+                    pin.link.end();
+                }
+                pin.letter != letter
+            });
+        });
+    }
+}
+
+/// The button that pins, and the table.
+#[component]
+pub fn Compare(bench: Bench, settings: RwSignal<Settings>) -> impl IntoView {
+    let Bench { current, pins, .. } = bench;
+    let has_run = Memo::new(move |_| current.get().record.with(Option::is_some));
+    let is_full = move || pins.with(|pins| pins.len() >= MOST);
+    let rows = move || {
+        pins.get()
+            .into_iter()
+            .map(|pin| row(pin, bench, settings))
+            .collect_view()
+    };
+    view! {
+        <div class="lab-compare">
+            <p class="lab-hint">
+                "Pin a run, change a setting, and train another beside it: a pinned run that is not done goes on in a thread of its own."
+            </p>
+            <button
+                type="button"
+                class="lab-pin"
+                disabled=move || !has_run.get() || is_full()
+                on:click=move |_| bench.pin()
+            >
+                "Pin this run"
+            </button>
+            <div class="lab-table" hidden=move || pins.with(Vec::is_empty)>
+                <table>
+                    <caption>"Pinned runs"</caption>
+                    <thead>
+                        <tr>
+                            <th scope="col">"run"</th>
+                            <th scope="col">"differs from the settings above"</th>
+                            <th scope="col">"iterations"</th>
+                            <th scope="col">"total variation"</th>
+                            <th scope="col">"log Z"</th>
+                            <th scope="col">"time"</th>
+                            <th scope="col">
+                                <span class="lab-unseen">"what to do with it"</span>
+                            </th>
+                        </tr>
+                    </thead>
+                    <tbody>{rows}</tbody>
+                </table>
+            </div>
+        </div>
+    }
+}
+
+fn row(pin: Pin, bench: Bench, settings: RwSignal<Settings>) -> impl IntoView {
+    let Pin { letter, link } = pin;
+    let told = move |tell: fn(&Record) -> Option<String>| {
+        move || {
+            link.record.with(|record| {
+                let told = record.as_ref().and_then(tell);
+                told.unwrap_or_else(|| UNKNOWN.to_owned())
+            })
+        }
+    };
+    let differences = move || {
+        link.record.with(|record| {
+            let Some(record) = record else {
+                return UNKNOWN.to_owned();
+            };
+            let differences = settings.with(|now| record.settings.differences(now));
+            match differences.is_empty() {
+                true => "in nothing".to_owned(),
+                false => differences.join("; "),
+            }
+        })
+    };
+    let plays = move || {
+        let plays = |record: &Record| record.phase == Phase::Playing;
+        link.record
+            .with(|record| record.as_ref().is_some_and(plays))
+    };
+    let again = move |_| {
+        let then = link
+            .record
+            .with_untracked(|record| Some(record.as_ref()?.settings.clone()));
+        if let Some(then) = then {
+            settings.set(then);
+        }
+    };
+    view! {
+        <tr class=format!("lab-pinned-{letter}")>
+            <th scope="row">{letter.to_string()}</th>
+            <td class="lab-differences">{differences}</td>
+            <td>
+                {told(|r| {
+                    let (done, all) = (r.iteration.into(), r.settings.iterations.into());
+                    Some(format!("{} of {}", thousands(done), thousands(all)))
+                })}
+            </td>
+            <td>{told(|r| Some(fixed(r.scores.last()?.1, 3)))}</td>
+            <td>{told(|r| Some(fixed(r.log_z, 3)))}</td>
+            <td>{told(|r| Some(duration(r.training_ms)))}</td>
+            <td class="lab-row-buttons">
+                <button
+                    type="button"
+                    aria-label=format!("Pause run {letter}")
+                    hidden=move || !plays()
+                    on:click=move |_| link.say(ToRun::Pause)
+                >
+                    "Pause"
+                </button>
+                <button
+                    type="button"
+                    aria-label=format!("Choose the settings of run {letter}")
+                    on:click=again
+                >
+                    "Use settings"
+                </button>
+                <button
+                    type="button"
+                    class="lab-unpin"
+                    aria-label=format!("Remove run {letter}")
+                    on:click=move |_| bench.remove(letter)
+                >
+                    "Remove"
+                </button>
+            </td>
+        </tr>
+    }
+}
