@@ -1439,6 +1439,11 @@ fn a_pinned_run_goes_on_beside_another() {
     assert_eq!(visit.lab_text(".lab-pinned-A .lab-differences"), "Batch 32");
     let workers = "window.workers.length";
     assert_eq!(visit.chrome.number(workers), 2.0);
+    for width in [1280, 390] {
+        visit.chrome.screen(width, 900, "light");
+        let page = "document.documentElement.scrollWidth";
+        assert!(visit.chrome.number(page) <= f64::from(width), "{width}");
+    }
     // A second pin, the settings of the first, and both away.
     visit.lab_click(".lab-pin");
     assert_eq!(
