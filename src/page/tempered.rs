@@ -92,7 +92,14 @@ fn results(entry: &'static TemperedEntry) -> impl IntoView {
         </p>
         <table class="wide tempered-scores">
             <caption>"One model at five temperatures: exact total variation, and log Z in nats"</caption>
-            <thead inner_html="<tr><th scope=col>β = 1/T</th><th scope=col>total variation</th><th scope=col>log Z, learned</th><th scope=col>log Z, true</th></tr>"></thead>
+            <thead>
+                <tr>
+                    <th scope="col">"β = 1/T"</th>
+                    <th scope="col">"total variation"</th>
+                    <th scope="col">"log Z, learned"</th>
+                    <th scope="col">"log Z, true"</th>
+                </tr>
+            </thead>
             <tbody inner_html=rows_of_table></tbody>
         </table>
     }
