@@ -111,7 +111,7 @@ impl Checkpoint {
     }
 
     /// log Z and its moments, then parameters, first and second moments of every network. Each is
-    /// laid out as a [`Layout`](crate::network::Layout) says.
+    /// laid out as a [`Layout`] says.
     pub fn numbers(&self) -> &[f32] {
         &self.numbers
     }
