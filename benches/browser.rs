@@ -74,11 +74,12 @@ impl Engine {
             _site: site,
             id: 0,
         };
-        engine.answer(|m| matches!(m, FromEngine::Ready));
+        engine.answer(|m| matches!(m, FromEngine::Ready { .. }));
         let pretrained_url = engine.chrome.text("new URL('pretrained/', location).href");
         let kernels_url = engine.chrome.text("new URL('kernels.wasm', location).href");
         engine.tell(&ToEngine::Start {
             pretrained_url,
+            checksums: Default::default(),
             kernels_url: Some(kernels_url),
             gpu: gpu == Gpu::Allowed,
         });

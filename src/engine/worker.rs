@@ -31,7 +31,7 @@ use gflownet_tour_core::weights::manifest::Recipe;
 use gflownet_tour_core::weights::snapshots::{self, Snapshot};
 use js_sys::Uint8Array;
 use std::cell::{OnceCell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
@@ -54,7 +54,9 @@ pub fn start() {
     console_error_panic_hook::set_once();
     let worker = Worker::default();
     scope::on_message(move |data| worker.receive(&data));
-    post(&FromEngine::Ready);
+    post(&FromEngine::Ready {
+        build: message::BUILD.to_owned(),
+    });
 }
 
 fn post(message: &FromEngine) {
@@ -83,6 +85,7 @@ struct Worker(Rc<RefCell<State>>);
 
 struct State {
     pretrained_url: String,
+    checksums: BTreeMap<String, String>,
     models: HashMap<&'static str, Rc<Model>>,
     trainings: HashMap<&'static str, Training>,
     tempered: Option<Tempered>,
@@ -123,6 +126,7 @@ impl Default for State {
     fn default() -> Self {
         State {
             pretrained_url: String::new(),
+            checksums: BTreeMap::new(),
             models: HashMap::new(),
             trainings: HashMap::new(),
             tempered: None,
@@ -286,10 +290,15 @@ impl Worker {
         match message::decode(&bytes) {
             Ok(ToEngine::Start {
                 pretrained_url,
+                checksums,
                 kernels_url,
                 gpu,
             }) => {
-                self.0.borrow_mut().pretrained_url = pretrained_url;
+                {
+                    let mut state = self.0.borrow_mut();
+                    state.pretrained_url = pretrained_url;
+                    state.checksums = checksums;
+                }
                 let worker = self.clone();
                 spawn_local(async move {
                     // The weights come first: they are what a reader waits for.
@@ -563,8 +572,17 @@ impl Worker {
             let bytes = scope::fetch(&url).await;
             bytes.map_err(|why| format!("{file}: {why}"))
         };
+        // What is no weights file at all is named as such before its checksum is.
+        let check = |bytes: &[u8]| match self.0.borrow().checksums.get(model) {
+            Some(sha256) => weights::check_sha256(&file, bytes, sha256),
+            None => Ok(()),
+        };
         if model == TEMPERED.name {
-            let parsed = weights::tempered::parse(&file, &fetched().await?);
+            let bytes = fetched().await?;
+            let parsed = weights::tempered::parse(&file, &bytes).and_then(|parsed| {
+                check(&bytes)?;
+                Ok(parsed)
+            });
             self.0.borrow_mut().tempered = Some(Tempered {
                 model: parsed.map_err(|error| error.to_string())?.model,
                 last: RefCell::default(),
@@ -575,7 +593,11 @@ impl Worker {
             return Err(format!("there is no experiment `{model}`"));
         };
         let bytes = fetched().await?;
-        let parsed = weights::parse(&file, &bytes).map_err(|error| error.to_string())?;
+        let parsed = weights::parse(&file, &bytes).and_then(|parsed| {
+            check(&bytes)?;
+            Ok(parsed)
+        });
+        let parsed = parsed.map_err(|error| error.to_string())?;
         let subject = Subject::new(experiment, &parsed);
         let loaded = Model {
             subject: Some(subject),

@@ -2,12 +2,15 @@
 //! the demos go on meanwhile.
 
 use super::record::Record;
-use crate::message::{Begin, FromEngine, FromRun, Look, Phase, ToEngine, ToRun, decode, encode};
+use crate::message::{
+    Begin, FromEngine, FromRun, Look, Phase, ToEngine, ToRun, check_build, decode, encode,
+};
 use crate::page::link::{listen, start_worker};
 use crate::trainer::Checkpoint;
 use gflownet_tour_core::lab::Settings;
 use js_sys::Uint8Array;
 use leptos::prelude::*;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use wasm_bindgen::JsCast;
 use web_sys::{ErrorEvent, MessageEvent, Worker};
@@ -259,9 +262,13 @@ impl RunLink {
         }
         self.line.update_value(|line| line.silent_ticks = 0);
         match decode::<FromEngine>(bytes) {
-            Ok(FromEngine::Ready) => {
+            Ok(FromEngine::Ready { build }) => {
+                if let Err(why) = check_build(&build) {
+                    return self.mourn(generation, &why);
+                }
                 self.send(&ToEngine::Start {
                     pretrained_url: String::new(),
+                    checksums: BTreeMap::new(),
                     kernels_url: None,
                     gpu: true,
                 });

@@ -6,7 +6,7 @@ use super::schedule::Schedule;
 use crate::experiment::{self, COUNT, EXPERIMENTS, TEMPERED};
 use crate::message::{
     BatchResult, DeviceChoice, FromEngine, GpuStatus, Question, SampleRequest, StudyRequest,
-    StudyResult, ToEngine, decode, encode,
+    StudyResult, ToEngine, check_build, decode, encode,
 };
 use js_sys::Uint8Array;
 use leptos::prelude::*;
@@ -357,6 +357,16 @@ impl Engine {
         self.spawn();
     }
 
+    /// Ends a worker that must not be spoken to, for good: another one would be like it.
+    fn dismiss(self, why: &str) {
+        self.link.with_value(|link| {
+            if let Some(worker) = &link.worker {
+                worker.terminate();
+            }
+        });
+        self.give_up(why);
+    }
+
     fn give_up(self, why: &str) {
         self.link.update_value(|link| {
             link.worker = None;
@@ -390,7 +400,10 @@ impl Engine {
         }
         self.link.update_value(|link| link.silent_ticks = 0);
         match decode::<FromEngine>(bytes) {
-            Ok(FromEngine::Ready) => self.introduce(),
+            Ok(FromEngine::Ready { build }) => match check_build(&build) {
+                Ok(()) => self.introduce(),
+                Err(why) => self.dismiss(&why),
+            },
             Ok(FromEngine::Gpu(status)) => self.state.set(EngineState::Settled(status)),
             Ok(FromEngine::Model { model, outcome }) => {
                 if model == TEMPERED.name {
@@ -432,6 +445,7 @@ impl Engine {
         let gpu = self.restarted.with_untracked(Option::is_none);
         self.send(&ToEngine::Start {
             pretrained_url,
+            checksums: numbers::checksums(),
             kernels_url: Some(kernels_url),
             gpu,
         });

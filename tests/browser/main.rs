@@ -5,7 +5,10 @@
 #![cfg(not(target_arch = "wasm32"))]
 
 mod chrome;
+mod faults;
+mod firefox;
 mod site;
+mod soak;
 mod socket;
 
 use base64::Engine;
@@ -1714,6 +1717,7 @@ fn a_browsers_training_is_the_native_one() {
     };
     let start = ToEngine::Start {
         pretrained_url: String::new(),
+        checksums: Default::default(),
         kernels_url: None,
         gpu: false,
     };
