@@ -1,6 +1,7 @@
 //! The names under which the page's files are fetched. A build gives every file a name with a hash
 //! of its content; the page's HTML has the table, and this room reads it.
 
+use crate::weights::sha256;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -39,14 +40,21 @@ impl Files {
         format!("{}{}", self.folder, self.name(plain))
     }
 
-    /// Holds what was fetched against the hash in its name. True where the name has none.
-    pub fn is_intact(&self, plain: &str, bytes: &[u8]) -> bool {
+    /// Holds what was fetched against the hash in the file's name, where it has one.
+    ///
+    /// # Errors
+    /// A clause for a reader, when it is something else.
+    pub fn check(&self, plain: &str, bytes: &[u8]) -> Result<(), String> {
         const DIGITS: usize = 16;
-        let Some(name) = self.names.get(plain) else {
-            return true;
-        };
-        let hash = crate::weights::sha256(bytes);
-        name.contains(&format!("-{}.", &hash[..DIGITS]))
+        let name = self.name(plain);
+        let hash = &sha256(bytes)[..DIGITS];
+        if name == plain || name.contains(&format!("-{hash}.")) {
+            return Ok(());
+        }
+        Err(format!(
+            "{plain} has a SHA-256 that begins {hash}, which is not the one in its name {name}: it \
+             was damaged on the way; fetch it again"
+        ))
     }
 }
 
@@ -58,9 +66,10 @@ mod tests {
     fn a_name_tells_what_its_file_holds() {
         // SHA-256 of nothing: e3b0c44298fc1c14...
         let files = Files::new("", r#"{"a.bin":"a-e3b0c44298fc1c14.bin"}"#);
-        assert!(files.is_intact("a.bin", b""));
-        assert!(!files.is_intact("a.bin", b"1"));
-        assert!(files.is_intact("b.bin", b"1"), "nothing is said of it");
+        assert_eq!(files.check("a.bin", b""), Ok(()));
+        let why = files.check("a.bin", b"1").unwrap_err();
+        assert!(why.contains("a.bin has") && why.contains("a-e3b0c44298fc1c14.bin"));
+        assert_eq!(files.check("b.bin", b"1"), Ok(()), "nothing is said of it");
     }
 
     #[test]

@@ -31,5 +31,6 @@ pub mod tempered;
 pub mod trace;
 pub mod trainer;
 
+pub mod files;
 pub mod message;
 pub mod weights;

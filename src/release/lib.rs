@@ -30,8 +30,8 @@ pub const FORWARD: &str = "pretrained/forward/";
 
 const WORKER_SOURCE: &str = include_str!("../../assets/sw.js");
 
-/// What a reader may never ask for: the service worker keeps it once it was used, and the rest of
-/// the files from the first visit on.
+/// What a reader may never ask for, unless the HTML names it: the service worker keeps it once it was
+/// used, and the rest of the files from the first visit on.
 fn is_for_later(plain: &str) -> bool {
     plain.starts_with("lab") || plain.starts_with("pretrained/") && !plain.starts_with(FORWARD)
 }
@@ -203,7 +203,7 @@ fn finished(files: Files) -> Result<Files> {
     let worker = if is_served {
         WORKER_SOURCE.to_owned()
     } else {
-        worker(&names, &version)?
+        worker(&html, &names, &version)?
     };
     let headers = headers(&html, &names)?;
 
@@ -343,9 +343,11 @@ fn with_map(html: &str, map: &str, version: &str) -> Result<String> {
 }
 
 /// The service worker with its version and its files.
-fn worker(names: &BTreeMap<&str, String>, version: &str) -> Result<String> {
+fn worker(html: &str, names: &BTreeMap<&str, String>, version: &str) -> Result<String> {
     let some = |later: bool| {
-        let chosen = names.iter().filter(|(plain, _)| is_for_later(plain) == later);
+        let chosen = names.iter().filter(|(plain, name)| {
+            later == (is_for_later(plain) && !html.contains(&format!("\"./{name}\"")))
+        });
         json!(chosen.map(|(_, name)| name).collect::<Vec<_>>()).to_string()
     };
     let mut worker = WORKER_SOURCE.to_owned();

@@ -6,7 +6,7 @@ const HTML: &str = r#"<!doctype html>
 <link rel="stylesheet" href="./style.css" />
 <script type="application/json" id="files">{}</script>
 <script defer src="./start.js" data-script="./page.js"></script>
-<a href="./pretrained/m.safetensors">weights</a> <a href="./style.css#top">style</a>
+<img src="./pretrained/m.png"> <a href="./style.css#top">style</a>
 "#;
 
 /// A safetensors file of tensors of bytes.
@@ -39,6 +39,8 @@ fn built() -> Files {
         ("page.js", b"1".to_vec()),
         ("lab.js", b"2".to_vec()),
         ("pretrained/m.safetensors", model),
+        ("pretrained/m.png", b"3".to_vec()),
+        ("pretrained/n.png", b"4".to_vec()),
     ]
     .map(|(name, bytes)| (name.to_owned(), bytes))
     .into()
@@ -90,6 +92,8 @@ fn every_file_is_named_by_its_content_and_the_page_knows_the_names() {
     assert!(list("LATER").contains(&map["pretrained/m.safetensors"]));
     assert!(list("CORE").contains(&map["pretrained/forward/m.safetensors"]));
     assert!(list("CORE").contains(&map["page.js"]));
+    assert!(list("CORE").contains(&map["pretrained/m.png"]), "the HTML has it");
+    assert!(list("LATER").contains(&map["pretrained/n.png"]));
     let (_, version) = worker.split_once("const VERSION = \"").expect("a version");
     let (version, _) = version.split_once('"').expect("it ends");
     assert_eq!(version.len(), 16);
@@ -205,7 +209,7 @@ fn a_folder_is_finished_whole_or_left_and_then_compressed() {
     let kept = place.path().join("kept");
     compress(&folder, &kept).expect("compressed");
     for name in list(&folder).expect("listed") {
-        if is_packed(&name) || name == HEADERS {
+        if is_packed(&name) || name == HEADERS || name.ends_with(".png") {
             continue;
         }
         let bytes = fs::read(folder.join(&name)).expect("read");
