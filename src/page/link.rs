@@ -3,12 +3,12 @@
 
 use super::numbers;
 use super::schedule::Schedule;
-use crate::experiment::{self, COUNT, EXPERIMENTS, TEMPERED};
-use crate::message::{
+use gflownet_tour_core::experiment::{self, COUNT, EXPERIMENTS, TEMPERED};
+use gflownet_tour_core::files::Files;
+use gflownet_tour_core::message::{
     BatchResult, DeviceChoice, FromEngine, GpuStatus, Question, SampleRequest, StudyRequest,
     StudyResult, ToEngine, check_build, decode, encode,
 };
-use gflownet_tour_core::files::Files;
 use js_sys::Uint8Array;
 use leptos::prelude::*;
 use std::sync::Arc;
@@ -493,13 +493,13 @@ fn settled(outcome: Result<(), String>) -> ModelState {
     }
 }
 
-pub(crate) fn listen(target: &EventTarget, kind: &str, act: impl FnMut(Event) + 'static) {
+pub fn listen(target: &EventTarget, kind: &str, act: impl FnMut(Event) + 'static) {
     let act = Closure::<dyn FnMut(Event)>::new(act).into_js_value();
     // The browsers that have workers do not refuse a listener.
     let _ = target.add_event_listener_with_callback(kind, act.unchecked_ref());
 }
 
-pub(crate) fn start_worker() -> Result<Worker, String> {
+pub fn start_worker() -> Result<Worker, String> {
     let files = beside_the_page()?;
     let [script, code] = ENGINE.map(|file| files.name(file));
     let url = format!("{}#{script},{code}", files.url(WORKER));
@@ -510,10 +510,11 @@ pub(crate) fn start_worker() -> Result<Worker, String> {
 }
 
 /// The files in the page's own folder, by the table in its HTML.
-pub(crate) fn beside_the_page() -> Result<Files, String> {
+pub fn beside_the_page() -> Result<Files, String> {
     let base = document().base_uri().ok().flatten();
     let folder = base.and_then(|base| Url::new_with_base("./", &base).ok());
-    let folder = folder.ok_or("the page does not know its own address, so not that of its files")?;
+    let folder =
+        folder.ok_or("the page does not know its own address, so not that of its files")?;
     let table = document().get_element_by_id("files");
     let table = table.and_then(|table| table.text_content());
     Ok(Files::new(&folder.href(), &table.unwrap_or_default()))

@@ -12,7 +12,15 @@ use std::thread;
 
 /// What grows smaller by it. PNG, for one, does not.
 const COMPRESSIBLE: [&str; 9] = [
-    ".css", ".html", ".js", ".json", ".safetensors", ".svg", ".txt", ".wasm", ".xml",
+    ".css",
+    ".html",
+    ".js",
+    ".json",
+    ".safetensors",
+    ".svg",
+    ".txt",
+    ".wasm",
+    ".xml",
 ];
 
 const BROTLI: &str = ".br";

@@ -6,18 +6,19 @@ use serde_json::{Map, Value, json};
 const METADATA: &str = "__metadata__";
 
 /// The safetensors file with the tensors of `file` that are not `backward.*`. None where there are
-/// none of these, or none `forward.*`.
+/// none of these, or no `log_z` and none `forward.*`: then it is of another kind.
 ///
 /// # Errors
 /// When `file` is not a safetensors file.
 pub fn forward_part(file: &[u8]) -> Result<Option<Vec<u8>>, String> {
-    let damaged = || "it is not a safetensors file; retrain, or take it from the repository".to_owned();
+    let damaged =
+        || "it is not a safetensors file; retrain, or take it from the repository".to_owned();
     let (length, rest) = file.split_first_chunk::<8>().ok_or_else(damaged)?;
     let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| damaged())?;
     let (header, data) = rest.split_at_checked(length).ok_or_else(damaged)?;
     let header: Map<String, Value> = serde_json::from_slice(header).map_err(|_| damaged())?;
     let has = |prefix: &str| header.keys().any(|name| name.starts_with(prefix));
-    if !has("forward.") || !has("backward.") {
+    if !has("forward.") || !has("backward.") || !header.contains_key("log_z") {
         return Ok(None);
     }
     let mut kept = Map::new();

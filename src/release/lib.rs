@@ -36,11 +36,22 @@ fn is_for_later(plain: &str) -> bool {
     plain.starts_with("lab") || plain.starts_with("pretrained/") && !plain.starts_with(FORWARD)
 }
 
-/// What others link to from outside the page keeps its plain name, too: weights, the manifest and
-/// pictures.
+/// What the page fetches, and what its HTML names, gets a hash into its name. The rest lies there for
+/// others, under plain names only: the manifest, for one.
+fn is_of_the_page(plain: &str, html: &str) -> bool {
+    let kinds = [".css", ".js", ".safetensors", ".wasm"];
+    kinds.iter().any(|kind| plain.ends_with(kind)) || names_in(html).any(|name| name == plain)
+}
+
+/// The weights keep their plain names, too, so that links to them last.
 fn is_linked_from_outside(plain: &str) -> bool {
-    let kinds = [".safetensors", ".json", ".png"];
-    !plain.starts_with(FORWARD) && kinds.iter().any(|kind| plain.ends_with(kind))
+    plain.ends_with(".safetensors") && !plain.starts_with(FORWARD)
+}
+
+/// The plain names of the files that the HTML names as `"./NAME"`.
+fn names_in(html: &str) -> impl Iterator<Item = String> {
+    let parts = html.split("\"./").skip(1);
+    parts.map(|part| plain(part.split(['"', '#', '?']).next().unwrap_or_default()))
 }
 
 /// What is wrong with a folder.
@@ -186,6 +197,7 @@ fn finished(files: Files) -> Result<Files> {
 
     let names: BTreeMap<&str, String> = by_plain
         .iter()
+        .filter(|(name, _)| is_of_the_page(name, &html))
         .map(|(name, bytes)| (name.as_str(), hashed(name, bytes)))
         .collect();
     for (name, bytes) in &by_plain {
@@ -217,10 +229,13 @@ fn finished(files: Files) -> Result<Files> {
         .map(|(plain, name)| (plain.to_owned(), name))
         .collect();
     for (plain, bytes) in by_plain {
-        if is_linked_from_outside(&plain) {
+        let name = names.get(&plain);
+        if name.is_none() || is_linked_from_outside(&plain) {
             finished.insert(plain.clone(), bytes.clone());
         }
-        finished.insert(names[&plain].clone(), bytes);
+        if let Some(name) = name {
+            finished.insert(name.clone(), bytes);
+        }
     }
     Ok(finished)
 }
@@ -239,7 +254,9 @@ fn without_live_reload(html: &str) -> (String, Option<String>) {
     const END: &str = "</script>";
     let found = html.find(BEGIN).and_then(|begin| {
         let end = begin + html[begin..].find(END)?;
-        html[begin..end].contains("__TRUNK_").then_some((begin, end))
+        html[begin..end]
+            .contains("__TRUNK_")
+            .then_some((begin, end))
     });
     let Some((begin, end)) = found else {
         return (html.to_owned(), None);
@@ -305,7 +322,10 @@ fn with_names(html: &str, names: &BTreeMap<&str, String>) -> Result<String> {
         let (name, rest) = part.split_at(end);
         let (name, fragment) = name.split_at(name.find(['#', '?']).unwrap_or(name.len()));
         let Some(new) = names.get(plain(name).as_str()) else {
-            return content(PAGE, format!("names `./{name}`, which is not in the folder"));
+            return content(
+                PAGE,
+                format!("names `./{name}`, which is not in the folder"),
+            );
         };
         out += &format!("\"./{new}{fragment}{rest}");
     }
@@ -333,7 +353,10 @@ fn with_map(html: &str, map: &str, version: &str) -> Result<String> {
         Some((begin, end))
     });
     let Some((begin, end)) = found else {
-        return content(PAGE, format!("has no `{BEGIN}>`, where the files are listed"));
+        return content(
+            PAGE,
+            format!("has no `{BEGIN}>`, where the files are listed"),
+        );
     };
     Ok(format!(
         "{}{BEGIN} data-version=\"{version}\">{map}{END}{}",

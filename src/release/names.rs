@@ -17,7 +17,9 @@ pub(crate) fn hex(digest: &[u8]) -> String {
 pub fn hashed(name: &str, bytes: &[u8]) -> String {
     let hash = hex(&Sha256::digest(bytes));
     let folder = name.rfind('/').map_or(0, |slash| slash + 1);
-    let dot = name[folder..].rfind('.').map_or(name.len(), |dot| folder + dot);
+    let dot = name[folder..]
+        .rfind('.')
+        .map_or(name.len(), |dot| folder + dot);
     let (stem, extension) = name.split_at(dot);
     format!("{stem}-{hash}{extension}")
 }
@@ -32,7 +34,9 @@ pub fn hashed(name: &str, bytes: &[u8]) -> String {
 /// ```
 pub fn plain(name: &str) -> String {
     let folder = name.rfind('/').map_or(0, |slash| slash + 1);
-    let dot = name[folder..].rfind('.').map_or(name.len(), |dot| folder + dot);
+    let dot = name[folder..]
+        .rfind('.')
+        .map_or(name.len(), |dot| folder + dot);
     let (stem, extension) = name.split_at(dot);
     let is_hash = |hash: &str| {
         hash.len() == DIGITS && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))

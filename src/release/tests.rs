@@ -40,7 +40,7 @@ fn built() -> Files {
         ("lab.js", b"2".to_vec()),
         ("pretrained/m.safetensors", model),
         ("pretrained/m.png", b"3".to_vec()),
-        ("pretrained/n.png", b"4".to_vec()),
+        ("pretrained/manifest.json", b"{}".to_vec()),
     ]
     .map(|(name, bytes)| (name.to_owned(), bytes))
     .into()
@@ -92,8 +92,14 @@ fn every_file_is_named_by_its_content_and_the_page_knows_the_names() {
     assert!(list("LATER").contains(&map["pretrained/m.safetensors"]));
     assert!(list("CORE").contains(&map["pretrained/forward/m.safetensors"]));
     assert!(list("CORE").contains(&map["page.js"]));
-    assert!(list("CORE").contains(&map["pretrained/m.png"]), "the HTML has it");
-    assert!(list("LATER").contains(&map["pretrained/n.png"]));
+    assert!(
+        list("CORE").contains(&map["pretrained/m.png"]),
+        "the HTML has it"
+    );
+    assert!(!finished.contains_key("pretrained/m.png"));
+    // What the page does not fetch is called as it was.
+    assert!(finished.contains_key("pretrained/manifest.json"));
+    assert!(!map.contains_key("pretrained/manifest.json"));
     let (_, version) = worker.split_once("const VERSION = \"").expect("a version");
     let (version, _) = version.split_once('"').expect("it ends");
     assert_eq!(version.len(), 16);
@@ -130,7 +136,11 @@ fn finishing_again_changes_nothing_and_a_changed_file_changes_its_name_and_the_v
 
 #[test]
 fn the_forward_part_has_the_same_bytes() {
-    let whole = safetensors(&[("backward.a", b"1234"), ("forward.b", b"56"), ("log_z", b"7")]);
+    let whole = safetensors(&[
+        ("backward.a", b"1234"),
+        ("forward.b", b"56"),
+        ("log_z", b"7"),
+    ]);
     let part = forward_part(&whole).expect("sound").expect("it has both");
     let length = u64::from_le_bytes(part[..8].try_into().expect("8 bytes")) as usize;
     assert_eq!(length % 8, 0);
@@ -143,7 +153,10 @@ fn the_forward_part_has_the_same_bytes() {
 
     assert_eq!(forward_part(&safetensors(&[("forward.b", b"5")])), Ok(None));
     assert!(forward_part(b"<!doctype html>").is_err());
-    assert!(forward_part(&whole[..whole.len() - 3]).is_err(), "cut short");
+    assert!(
+        forward_part(&whole[..whole.len() - 3]).is_err(),
+        "cut short"
+    );
 }
 
 #[track_caller]
@@ -185,7 +198,10 @@ fn live_reload_moves_to_a_file_and_is_not_kept_by_a_worker() {
     let finished = finished(files).expect("sound");
     let map = map(&finished);
     let script = text(&finished, &map["reload.js"]);
-    assert!(script.contains("const a = location.host, b = '/'"), "{script}");
+    assert!(
+        script.contains("const a = location.host, b = '/'"),
+        "{script}"
+    );
     assert!(text(&finished, PAGE).contains(&format!("src=\"./{}\"", map["reload.js"])));
     assert!(!map.contains_key(WORKER), "the page has none to register");
     // What an earlier page registered here retires.
@@ -230,7 +246,10 @@ fn a_folder_is_finished_whole_or_left_and_then_compressed() {
     fs::write(&entry, "taken").expect("written");
     fs::write(kept.join("0000000000000000.gz"), "").expect("written");
     compress(&folder, &kept).expect("compressed");
-    assert_eq!(fs::read(folder.join("index.html.gz")).expect("read"), b"taken");
+    assert_eq!(
+        fs::read(folder.join("index.html.gz")).expect("read"),
+        b"taken"
+    );
     assert!(!kept.join("0000000000000000.gz").exists());
 
     // Finishing again begins without them.

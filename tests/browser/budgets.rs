@@ -51,9 +51,7 @@ fn the_page_stays_within_its_budgets() {
         (
             "the page's WASM and JavaScript",
             350_000,
-            Box::new(|name| {
-                ["page_bg.wasm", "page.js", "start.js", "offline.js"].contains(&name)
-            }),
+            Box::new(|name| ["page_bg.wasm", "page.js", "start.js", "offline.js"].contains(&name)),
         ),
         (
             "the engine's WASM",
@@ -86,7 +84,11 @@ fn the_page_stays_within_its_budgets() {
             offenders.push(line);
         }
     }
-    assert!(offenders.is_empty(), "over budget:\n{}", offenders.join("\n"));
+    assert!(
+        offenders.is_empty(),
+        "over budget:\n{}",
+        offenders.join("\n")
+    );
     let fetched = sizes(&dist, |name| weights.iter().any(|file| file == name));
     assert_eq!(fetched.len(), EXPERIMENTS.len());
 }

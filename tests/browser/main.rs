@@ -444,12 +444,15 @@ fn bad_weights_are_named_and_the_other_demos_go_on() {
             bytes.truncate(bytes.len() / 2);
             bytes
         });
-        site.edit("pretrained/forward/hard_on_policy.safetensors", |mut bytes| {
-            // The last four bytes are a number of the last tensor.
-            let end = bytes.len();
-            bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
-            bytes
-        });
+        site.edit(
+            "pretrained/forward/hard_on_policy.safetensors",
+            |mut bytes| {
+                // The last four bytes are a number of the last tensor.
+                let end = bytes.len();
+                bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+                bytes
+            },
+        );
     }) else {
         return;
     };

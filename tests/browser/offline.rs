@@ -16,7 +16,9 @@ const VERSION: &str = "document.getElementById('files').dataset.version";
 
 fn version_of(dist: &Path) -> String {
     let html = fs::read_to_string(dist.join("index.html")).expect("it is there");
-    let (_, rest) = html.split_once("data-version=\"").expect("it has a version");
+    let (_, rest) = html
+        .split_once("data-version=\"")
+        .expect("it has a version");
     rest.split('"').next().unwrap_or_default().to_owned()
 }
 
@@ -157,7 +159,11 @@ fn a_half_deployed_version_leaves_the_old_one_working() {
         visit.chrome.open(&visit.site.url());
         visit.is_all_of(&first);
         // The browser comes for the new one, and leaves without.
-        let file = if number < 2 { "engine.js" } else { "index.html" };
+        let file = if number < 2 {
+            "engine.js"
+        } else {
+            "index.html"
+        };
         for _ in 0..600 {
             if visit.site.times_asked(file) > 0 {
                 break;

@@ -19,7 +19,12 @@ fn a_whole_visit_breaks_no_policy_and_sends_nothing() {
     visit.chrome.before_pages(WATCH);
     visit.chrome.open(&visit.site.url());
     visit.engine_is("webgpu");
-    for name in ["easy_correct", "easy_buggy", "four_mode", "four_mode_solved"] {
+    for name in [
+        "easy_correct",
+        "easy_buggy",
+        "four_mode",
+        "four_mode_solved",
+    ] {
         visit.shows(name, "model", "webgpu");
     }
     visit.open_study("algebra", "easy_buggy");

@@ -173,7 +173,11 @@ impl Shared {
             asked.push((file.clone(), named.clone()));
         }
         let lower = request.to_ascii_lowercase();
-        let is_more = ["\r\ncookie:", "\r\ncontent-length:", "\r\ntransfer-encoding:"];
+        let is_more = [
+            "\r\ncookie:",
+            "\r\ncontent-length:",
+            "\r\ntransfer-encoding:",
+        ];
         let is_more = is_more.iter().any(|header| lower.contains(header));
         if is_more || !request.starts_with("GET ") || target.contains('?') {
             let mut sent = self.sent.lock().expect("no panic while held");
