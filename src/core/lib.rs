@@ -5,6 +5,7 @@
 //! `gflownet-tour` hands all of it on; it is a crate of its own so that the page, the engine and
 //! the trainer build without each other.
 
+pub mod address;
 pub mod archive;
 pub mod balance;
 pub mod counts;
