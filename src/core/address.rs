@@ -202,9 +202,11 @@ pub struct State {
     pub engine: DeviceChoice,
     /// What is shown of the controls.
     pub controls: Controls,
-    /// The parts that a reader opens.
+    /// The part that shows the flow.
     pub flow: Flow,
+    /// The part that shows one walk.
     pub trace: Trace,
+    /// The part that shows the bug as algebra.
     pub algebra: Algebra,
 }
 

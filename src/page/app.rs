@@ -8,7 +8,7 @@ use super::sections::{
     Temperature, TrainHere,
 };
 use super::share::{AddressBar, Notices};
-use crate::message::GpuStatus;
+use gflownet_tour_core::message::GpuStatus;
 use leptos::prelude::*;
 
 /// Puts the page into the document's body.

@@ -13,10 +13,12 @@ use super::plot::{Layout, Scene, draw};
 use super::screen::Screen;
 use super::scrub::{Scrub, Scrubber};
 use super::share::{AddressBar, CopyLink};
-use crate::address::{COUNTS, Control};
-use crate::balance::BackwardLoop;
-use crate::experiment::{self, Experiment};
-use crate::message::{BatchResult, DeviceChoice, DeviceUsed, GpuStatus, PLACEHOLDER_STD};
+use gflownet_tour_core::address::{COUNTS, Control};
+use gflownet_tour_core::balance::BackwardLoop;
+use gflownet_tour_core::experiment::{self, Experiment};
+use gflownet_tour_core::message::{
+    BatchResult, DeviceChoice, DeviceUsed, GpuStatus, PLACEHOLDER_STD,
+};
 use leptos::html;
 use leptos::prelude::*;
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 /// What stands where a number is not known.
 pub const UNKNOWN: &str = "–";
 
-pub use crate::address::TEMPERATURES;
+pub use gflownet_tour_core::address::TEMPERATURES;
 
 /// The slider's step.
 pub const TEMPERATURE_STEP: f64 = 0.01;

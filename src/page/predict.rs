@@ -3,7 +3,7 @@
 
 use super::share::AddressBar;
 use super::storage;
-use crate::address::Control;
+use gflownet_tour_core::address::Control;
 use leptos::html;
 use leptos::prelude::*;
 use wasm_bindgen::prelude::*;

@@ -1,6 +1,6 @@
 //! The page's state in the address bar, both ways; links that are copied; and what is said of them.
 
-use crate::address::{self, Control, State};
+use gflownet_tour_core::address::{self, Control, State};
 use leptos::ev;
 use leptos::html;
 use leptos::prelude::*;

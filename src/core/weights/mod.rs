@@ -25,6 +25,18 @@ use std::collections::BTreeMap;
 /// `[5, 64, 14]` and `0.bias` `[5, 64]`. Other widths than 64 are told by the shapes, and standard
 /// deviations that are not the usual ones by the metadata `std_range`, as `{"min_std":0.05,
 /// "max_std":2.0}`.
+///
+/// ```
+/// use gflownet_tour_core::weights::{self, Model};
+/// let file = "../../pretrained/four_mode_solved.safetensors";
+/// let bytes = std::fs::read(file)?;
+/// let model: Model = weights::parse(file, &bytes)?;
+/// assert_eq!(model.metadata["experiment"], "four_mode_solved");
+/// assert_eq!(model.forward.inputs().layers(), 5);
+/// // What is written again is the same file.
+/// assert_eq!(weights::serialize(&model), bytes);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     /// The forward policy, which samples.
@@ -47,6 +59,7 @@ pub struct Model {
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the fields are what the message tells")]
 pub enum WeightsError {
     /// The bytes end before, or go on after, the end that the header gives.
     #[error(
