@@ -38,6 +38,7 @@
     )
 )]
 
+pub mod address;
 pub mod archive;
 pub mod balance;
 pub mod counts;

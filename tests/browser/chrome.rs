@@ -272,6 +272,7 @@ impl Chrome {
         let code = match key {
             "Tab" => 9,
             "Enter" => 13,
+            "Escape" => 27,
             "End" => 35,
             "Home" => 36,
             "ArrowLeft" => 37,
@@ -298,6 +299,20 @@ impl Chrome {
             "Emulation.setEmulatedMedia",
             json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] }),
         );
+    }
+
+    /// Whether pages may write to the clipboard, and can do so without a reader in front of them.
+    pub fn clipboard(&mut self, setting: &str) {
+        self.call(
+            "Emulation.setFocusEmulationEnabled",
+            json!({ "enabled": true }),
+        );
+        for name in ["clipboard-write", "clipboard-read"] {
+            self.call(
+                "Browser.setPermission",
+                json!({ "permission": { "name": name }, "setting": setting }),
+            );
+        }
     }
 
     /// Write a picture of the whole page, as PNG.

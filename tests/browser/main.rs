@@ -10,6 +10,7 @@ mod faults;
 mod firefox;
 mod offline;
 mod policy;
+mod share;
 mod site;
 mod soak;
 mod socket;
