@@ -40,7 +40,7 @@ const MOST_WORDS: usize = 100;
 pub struct Peak {
     /// The mean, in units of x.
     pub centre: f64,
-    /// The standard deviation, in units of x.
+    /// How wide it is: its standard deviation, in units of x.
     pub width: f64,
     /// The area under it.
     pub weight: f64,
