@@ -5,6 +5,7 @@
 #![cfg(not(target_arch = "wasm32"))]
 
 mod chrome;
+mod pictures;
 mod share;
 mod site;
 mod socket;
