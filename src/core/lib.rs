@@ -66,6 +66,7 @@ pub mod tempered;
 pub mod trace;
 pub mod trainer;
 
+pub mod files;
 #[expect(missing_docs, reason = "messages: a field that needs a word has it")]
 pub mod message;
 pub mod weights;
