@@ -6,7 +6,7 @@ use leptos::html;
 use leptos::prelude::*;
 use std::time::Duration;
 use wasm_bindgen::prelude::*;
-use web_sys::Element;
+use web_sys::{Element, EventTarget};
 
 /// How long the page has to rest before its address follows: browsers refuse to have it changed too
 /// often.
@@ -34,8 +34,8 @@ extern "C" {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Notice {
     words: Vec<String>,
-    /// A link to copy by hand.
-    link: Option<String>,
+    /// What is to be copied by hand.
+    text: Option<String>,
 }
 
 /// The address bar, for all that has a state. A handle: copies are the same bar.
@@ -65,13 +65,17 @@ impl AddressBar {
         };
         window_event_listener(ev::hashchange, move |event| bar.follow(&event.old_url()));
         window_event_listener(ev::click, move |event| {
+            let around = |selector| around(event.target(), selector);
             // The marks beside headings are links like any other; pressed, they are copied as well.
-            let target = event.target().and_then(|t| t.dyn_into::<Element>().ok());
-            let anchor = target.and_then(|target| target.closest("a.anchor").ok().flatten());
-            if let Some(place) = anchor.and_then(|anchor| anchor.get_attribute("href")) {
+            if let Some(place) = around("a.anchor").and_then(|mark| mark.get_attribute("href")) {
                 bar.copy(place.trim_start_matches('#'));
             }
+            let of = around("button[data-copies]").and_then(|it| it.get_attribute("data-copies"));
+            if let Some(element) = of.and_then(|id| document().get_element_by_id(&id)) {
+                bar.copy_text(element.text_content().unwrap_or_default());
+            }
         });
+        bar.close_on_escape();
         Effect::new(move |_| {
             bar.state.track();
             if let Some(timer) = bar.timer.get_value() {
@@ -212,17 +216,20 @@ impl AddressBar {
     fn copy(self, address: &str) {
         let page = window().location().href().unwrap_or_default();
         let page = page.split_once('#').map_or(&*page, |(page, _)| page);
-        let link = format!("{page}#{address}");
+        self.copy_text(format!("{page}#{address}"));
+    }
+
+    fn copy_text(self, text: String) {
         leptos::task::spawn_local(async move {
-            let is_copied = write_to_clipboard(&link).await.is_ok();
+            let is_copied = write_to_clipboard(&text).await.is_ok();
             let words = if is_copied {
-                "The link is copied."
+                "Copied."
             } else {
-                "The browser does not let this page copy. Here is the link:"
+                "The browser does not let this page copy. Copy this by hand:"
             };
             let notice = Notice {
                 words: vec![words.into()],
-                link: (!is_copied).then_some(link),
+                text: (!is_copied).then_some(text),
             };
             self.notice.set(notice.clone());
             if is_copied {
@@ -236,11 +243,40 @@ impl AddressBar {
         });
     }
 
+    /// Escape shuts the notice and the card of a citation, which stays shut while the reader is there.
+    fn close_on_escape(self) {
+        let Some(root) = document().document_element() else {
+            return;
+        };
+        // These attributes can be set and removed.
+        let shut = StoredValue::new_local(move |is_shut| {
+            let _ = match is_shut {
+                true => root.set_attribute("data-cards", "shut"),
+                false => root.remove_attribute("data-cards"),
+            };
+        });
+        let shut = move |is_shut: bool| shut.with_value(|shut| shut(is_shut));
+        window_event_listener(ev::keydown, move |event| {
+            if event.key() == "Escape" {
+                self.notice.set(Notice::default());
+                shut(true);
+            }
+        });
+        window_event_listener(ev::focusin, move |_| shut(false));
+        window_event_listener(ev::pointerover, move |event| {
+            let focused = document().active_element();
+            let is_focused = around(focused.map(Into::into), ".cite").is_some();
+            if !is_focused && around(event.target(), ".cite").is_none() {
+                shut(false);
+            }
+        });
+    }
+
     fn tell(self, notes: Vec<String>) {
         if !notes.is_empty() {
             let words = ["The link was not read as it stood:".to_owned()];
             let words = words.into_iter().chain(notes).collect();
-            self.notice.set(Notice { words, link: None });
+            self.notice.set(Notice { words, text: None });
         }
     }
 }
@@ -248,6 +284,12 @@ impl AddressBar {
 /// The address, without its `#`.
 fn here() -> String {
     location_hash().unwrap_or_default()
+}
+
+/// The nearest element with this selector, from where an event was upwards.
+fn around(target: Option<EventTarget>, selector: &str) -> Option<Element> {
+    let element = target?.dyn_into::<Element>().ok()?;
+    element.closest(selector).ok().flatten()
 }
 
 /// The id of the heading above a demo or a part to open, given by its group of words.
@@ -299,40 +341,32 @@ pub fn CopyLink(
 #[component]
 pub fn Notices() -> impl IntoView {
     let bar = expect_context::<AddressBar>();
-    let field = NodeRef::<html::Input>::new();
+    let field = NodeRef::<html::Textarea>::new();
     let close = move || bar.notice.set(Notice::default());
     let is_empty = move || bar.notice.with(|notice| notice.words.is_empty());
-    let link = move || bar.notice.with(|notice| notice.link.clone());
+    let text = move || bar.notice.with(|notice| notice.text.clone());
     Effect::new(move |_| {
-        if let (Some(link), Some(field)) = (link(), field.get()) {
-            field.set_value(&link);
+        if let (Some(text), Some(field)) = (text(), field.get()) {
+            field.set_value(&text);
             field.select();
         }
     });
     view! {
-        <div
-            class="toast"
-            class:shown=move || !is_empty()
-            on:keydown=move |event| {
-                if event.key() == "Escape" {
-                    close();
-                }
-            }
-        >
+        <div class="toast" class:shown=move || !is_empty()>
             <div role="status">
                 {move || {
                     let words = bar.notice.get().words.into_iter();
                     words.map(|words| view! { <p>{words}</p> }).collect_view()
                 }}
             </div>
-            <input
-                type="text"
+            <textarea
                 readonly
-                class="link-field"
-                aria-label="The link"
+                rows="2"
+                class="by-hand"
+                aria-label="To copy by hand"
                 node_ref=field
-                hidden=move || link().is_none()
-            />
+                hidden=move || text().is_none()
+            ></textarea>
             <button type="button" hidden=is_empty on:click=move |_| close()>
                 "Close"
             </button>

@@ -317,10 +317,19 @@ impl Chrome {
 
     /// Write a picture of the whole page, as PNG.
     pub fn screenshot(&mut self, path: &Path) {
+        self.capture(path, true);
+    }
+
+    /// Write a picture of what is in view, as PNG.
+    pub fn picture(&mut self, path: &Path) {
+        self.capture(path, false);
+    }
+
+    fn capture(&mut self, path: &Path, is_whole: bool) {
         use base64::Engine;
         let answer = self.call(
             "Page.captureScreenshot",
-            json!({ "format": "png", "captureBeyondViewport": true }),
+            json!({ "format": "png", "captureBeyondViewport": is_whole }),
         );
         let picture = base64::engine::general_purpose::STANDARD
             .decode(text(&answer["data"]))

@@ -9,6 +9,7 @@ mod chrome;
 mod faults;
 mod firefox;
 mod offline;
+mod pictures;
 mod policy;
 mod share;
 mod site;

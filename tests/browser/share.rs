@@ -15,7 +15,7 @@ const HASH: &str = "location.hash.slice(1)";
 const TOAST: &str = "document.querySelector('.toast').textContent";
 
 impl Visit {
-    fn open_at(&mut self, address: &str) {
+    pub(super) fn open_at(&mut self, address: &str) {
         // From elsewhere: a browser does not load a page anew for another address on it.
         self.chrome.open("about:blank");
         self.chrome.open(&format!("{}#{address}", self.site.url()));
@@ -217,9 +217,7 @@ fn a_demos_link_is_copied() {
     let press = format!("{}.querySelector('.copy-link').click()", demo(name));
     visit.chrome.until(&format!("{} !== null", demo(name)));
     visit.chrome.eval(&press);
-    visit
-        .chrome
-        .until(&format!("{TOAST}.includes('The link is copied.')"));
+    visit.chrome.until(&format!("{TOAST}.includes('Copied.')"));
     let link = visit.chrome.text("navigator.clipboard.readText()");
     assert_eq!(
         link,
@@ -231,14 +229,18 @@ fn a_demos_link_is_copied() {
     visit.chrome.eval(&press);
     visit
         .chrome
-        .until("document.querySelector('.toast .link-field').checkVisibility()");
+        .until("document.querySelector('.toast .by-hand').checkVisibility()");
     assert_eq!(
         visit
             .chrome
-            .text("document.querySelector('.toast .link-field').value"),
+            .text("document.querySelector('.toast .by-hand').value"),
         link
     );
-    assert!(visit.is_true("getSelection().toString().includes('#solved?v=1')"));
+    // All of it is selected.
+    assert!(visit.is_true(
+        "(it => it.selectionEnd - it.selectionStart === it.value.length)(
+            document.querySelector('.toast .by-hand'))"
+    ));
     visit.went_well();
 }
 
