@@ -192,6 +192,10 @@ fn test() -> Result<()> {
 
     steps.run("format", &mut native(&["fmt", "--all", "--check"]))?;
     steps.run(
+        "the repository's rules",
+        &mut native(&["test", "--quiet", "--package", "xtask", "--test", "tidy"]),
+    )?;
+    steps.run(
         "lints",
         native(&["clippy", "--release", "--workspace", "--all-targets", "--"]).args(deny_warnings(
             process::rustc_version(&mut Command::new("rustc"))?,
