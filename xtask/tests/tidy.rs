@@ -421,15 +421,24 @@ fn deviations_and_variances_are_called_so() {
 }
 
 /// The crates, which of each other they may use, and whether they run in front of a reader.
-const CRATES: [(&str, &[&str], bool); 9] = [
+const CRATES: [(&str, &[&str], bool); 10] = [
     ("gflownet-tour-core", &[], true),
     ("gflownet-tour-engine", &["core"], true),
     ("gflownet-tour-kernels", &["core"], true),
     ("gflownet-tour-onnx", &["core"], true),
     ("gflownet-tour-page", &["core"], true),
     ("gflownet-tour-lab", &["core", "onnx", "page"], true),
-    ("gflownet-tour", &["core", "lab", "onnx", "page"], false),
-    ("gflownet-tour-benches", &["core", "gflownet-tour"], false),
+    ("gflownet-tour-release", &[], false),
+    (
+        "gflownet-tour",
+        &["core", "lab", "onnx", "page", "release"],
+        false,
+    ),
+    (
+        "gflownet-tour-benches",
+        &["core", "gflownet-tour", "release"],
+        false,
+    ),
     ("xtask", &[], false),
 ];
 
