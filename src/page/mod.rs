@@ -1,6 +1,7 @@
 //! The page: a text with demos. What can be tested without a browser (numbers, pictures as
 //! data, the schedule of requests) is compiled everywhere; the rest only for wasm32.
 
+pub mod as_table;
 pub mod flow_map;
 pub mod format;
 pub mod numbers;
@@ -15,6 +16,8 @@ mod algebra;
 mod app;
 #[cfg(target_arch = "wasm32")]
 pub(crate) mod demo;
+#[cfg(target_arch = "wasm32")]
+pub(crate) mod dial;
 #[cfg(target_arch = "wasm32")]
 pub(crate) mod flow_panel;
 #[cfg(target_arch = "wasm32")]
@@ -36,6 +39,8 @@ mod sections;
 #[cfg(target_arch = "wasm32")]
 mod solved;
 #[cfg(target_arch = "wasm32")]
+pub(crate) mod spoken;
+#[cfg(target_arch = "wasm32")]
 pub(crate) mod storage;
 #[cfg(target_arch = "wasm32")]
 mod study;
@@ -43,6 +48,8 @@ mod study;
 mod temperature;
 #[cfg(target_arch = "wasm32")]
 mod tempered;
+#[cfg(target_arch = "wasm32")]
+mod theme;
 #[cfg(target_arch = "wasm32")]
 mod trace_panel;
 

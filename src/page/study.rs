@@ -4,6 +4,7 @@
 use super::link::{Engine, EngineState, ModelState};
 use super::palette::Palette;
 use super::screen::Screen;
+use super::spoken::Spoken;
 use crate::experiment::{self, EXPERIMENTS, Experiment};
 use crate::message::{Question, Study, StudyResult};
 use leptos::html;
@@ -160,6 +161,9 @@ pub fn StudyPanel(
     name: &'static str,
     title: &'static str,
     inquiry: Inquiry,
+    /// What a listener is told of an answer, and of what was done with it.
+    #[prop(into)]
+    spoken: Signal<String>,
     #[prop(into)] controls: ViewFn,
     children: Children,
 ) -> impl IntoView {
@@ -176,6 +180,10 @@ pub fn StudyPanel(
             .answer
             .with(|answer| answer.as_ref().map(|answer| answer.model.clone()))
     };
+    let words = Signal::derive(move || {
+        let words = trouble.get().map_or_else(|| spoken.get(), |trouble| trouble.1);
+        inquiry.is_open.get().then_some(words)
+    });
     let toggle = move |ev| {
         let is_open = event_target::<Element>(&ev).has_attribute("open");
         inquiry.is_open.set(is_open);
@@ -186,12 +194,12 @@ pub fn StudyPanel(
             <div class="controls">{controls.run()}</div>
             <p
                 class="status"
-                role="status"
                 class:problem=move || trouble.get().is_some_and(|trouble| trouble.0)
                 hidden=move || trouble.get().is_none()
             >
                 {move || trouble.get().map(|trouble| trouble.1)}
             </p>
+            <Spoken words />
             <div class="study-body" hidden=move || !inquiry.is_answered()>
                 {children()}
             </div>
