@@ -196,7 +196,10 @@ pub fn BugAlgebra() -> impl IntoView {
 
 /// The figure's numbers as a table.
 fn numbers(experiment: &Experiment, asked: &Asked) -> String {
-    let target: Vec<f32> = target_curve(experiment).iter().map(|c| c.1 as f32).collect();
+    let target: Vec<f32> = target_curve(experiment)
+        .iter()
+        .map(|c| c.1 as f32)
+        .collect();
     let columns = [&target, &asked.asked, &asked.density].map(|cells| in_rows(cells));
     as_table::html(
         "Densities over x, each a mean over an equal part of the plot",

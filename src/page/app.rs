@@ -7,6 +7,7 @@ use super::sections::{
     Bug, Collapse, Colophon, HappyCase, Harder, LieDetector, OffPolicy, SECTIONS, Setup,
     Temperature, TrainHere,
 };
+use super::theme::ThemeSwitch;
 use crate::message::GpuStatus;
 use leptos::prelude::*;
 
@@ -34,6 +35,7 @@ fn App() -> impl IntoView {
     });
     view! {
         <header>
+            <ThemeSwitch />
             <h1>"A GFlowNet, taken apart"</h1>
             <p class="promise">
                 "A GFlowNet is a neural network that learns to draw samples from a landscape which it

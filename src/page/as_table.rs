@@ -61,7 +61,13 @@ pub fn AsTable(
         let is_it = event_target::<web_sys::Element>(&ev).has_attribute("open");
         is_open.set(is_it);
     };
-    let body = move || if is_open.get() { table() } else { String::new() };
+    let body = move || {
+        if is_open.get() {
+            table()
+        } else {
+            String::new()
+        }
+    };
     view! {
         <details class="as-table" on:toggle=toggle>
             <summary>"The numbers as a table"</summary>

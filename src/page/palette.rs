@@ -242,7 +242,10 @@ mod tests {
         // Red and green of one lightness: the protanope's and deuteranope's defect.
         let (red, green) = ([0xc0, 0x60, 0x50], [0x6a, 0x85, 0x40]);
         let [all, _, deutan, tritan] = EYES.map(|(_, eyes)| distance(eyes, red, green));
-        assert!(deutan < 0.25 * all && tritan > 0.5 * all, "{deutan} {all} {tritan}");
+        assert!(
+            deutan < 0.25 * all && tritan > 0.5 * all,
+            "{deutan} {all} {tritan}"
+        );
     }
 
     /// WCAG 2.2: 3 for what must be seen of a figure (1.4.11), 4.5 for words (1.4.3).
@@ -269,7 +272,10 @@ mod tests {
                 assert!(ratio >= 3.0, "{theme}: {name} on paper {ratio}");
                 // The first five lie over the samples' bars, too.
                 let ratio = contrast(colour, p.sample);
-                assert!(place >= 5 || ratio >= 3.0, "{theme}: {name} on bars {ratio}");
+                assert!(
+                    place >= 5 || ratio >= 3.0,
+                    "{theme}: {name} on bars {ratio}"
+                );
             }
             // The start's dot is seen by its rim or by itself.
             let dot = contrast(p.start, p.paper).max(contrast(p.rim, p.paper));

@@ -120,9 +120,8 @@ pub fn toward(iterations: &[usize], now: usize, typed: f64) -> usize {
         return now;
     };
     let distance = |place: &usize| (iterations[*place] as f64 - typed).abs();
-    let nearest = |places: std::ops::Range<usize>| {
-        places.min_by(|a, b| distance(a).total_cmp(&distance(b)))
-    };
+    let nearest =
+        |places: std::ops::Range<usize>| places.min_by(|a, b| distance(a).total_cmp(&distance(b)));
     let found = match typed.partial_cmp(&(at as f64)) {
         Some(std::cmp::Ordering::Less) => nearest(0..now),
         Some(std::cmp::Ordering::Greater) => nearest(now + 1..iterations.len()),

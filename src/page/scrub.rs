@@ -107,8 +107,12 @@ impl Scrub {
         if place == self.last() {
             self.is_playing.set(false);
         } else if drawn == Some(Some(place as u32)) {
-            let stride = if is_calm() { self.last() / STILLS } else { 1 };
-            self.place.set((place + stride.max(1)).min(self.last()));
+            let stride = if is_calm() {
+                self.last().div_ceil(STILLS)
+            } else {
+                1
+            };
+            self.place.set((place + stride).min(self.last()));
         }
     }
 }

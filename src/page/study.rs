@@ -181,7 +181,9 @@ pub fn StudyPanel(
             .with(|answer| answer.as_ref().map(|answer| answer.model.clone()))
     };
     let words = Signal::derive(move || {
-        let words = trouble.get().map_or_else(|| spoken.get(), |trouble| trouble.1);
+        let words = trouble
+            .get()
+            .map_or_else(|| spoken.get(), |trouble| trouble.1);
         inquiry.is_open.get().then_some(words)
     });
     let toggle = move |ev| {

@@ -170,7 +170,11 @@ fn numbers(batches: &[(f64, Signal<Option<Arc<BatchResult>>>)]) -> String {
     }
     let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
     let rows = as_table::rows_over(experiment.plot_range(), &columns, 3);
-    as_table::html("Densities over x, each a mean over an equal part of the plot", &heads, &rows)
+    as_table::html(
+        "Densities over x, each a mean over an equal part of the plot",
+        &heads,
+        &rows,
+    )
 }
 
 #[component]

@@ -11,7 +11,11 @@ const KEY: &str = "gflownet-tour.theme";
 /// The attribute of the root.
 const ATTRIBUTE: &str = "data-theme";
 /// What can be chosen: in storage and styles, and in words. The first is the system's theme.
-const THEMES: [(&str, &str); 3] = [("auto", "as the system"), ("light", "light"), ("dark", "dark")];
+const THEMES: [(&str, &str); 3] = [
+    ("auto", "as the system"),
+    ("light", "light"),
+    ("dark", "dark"),
+];
 
 /// The place in [`THEMES`] of a stored choice.
 fn place(text: &str) -> usize {
