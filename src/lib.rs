@@ -6,13 +6,13 @@
 //! mathematics knows nothing: no file, no clock, no DOM, no thread, no global random state.
 
 pub use gflownet_tour_core::{
-    archive, balance, counts, density, divergence, experiment, exploration, flow, limits, message,
-    mixture, network, noise, objective, options, policy, pytorch, rollout, sampler, simd, table,
-    tempered, trace, trainer, weights,
+    address, archive, balance, counts, density, divergence, experiment, exploration, files, flow,
+    limits, message, mixture, network, noise, objective, options, policy, pytorch, rollout,
+    sampler, simd, table, tempered, trace, trainer, weights,
 };
 
-pub mod lab;
-pub mod onnx;
-pub mod page;
+pub use gflownet_tour_lab as lab;
+pub use gflownet_tour_page as page;
+
 #[cfg(not(target_arch = "wasm32"))]
 pub mod train;

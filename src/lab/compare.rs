@@ -3,9 +3,9 @@
 
 use super::link::RunLink;
 use super::record::Record;
-use crate::message::{Phase, ToRun};
-use crate::page::format::{UNKNOWN, duration, fixed, thousands};
 use gflownet_tour_core::lab::Settings;
+use gflownet_tour_core::message::{Phase, ToRun};
+use gflownet_tour_page::format::{UNKNOWN, duration, fixed, thousands};
 use leptos::prelude::*;
 
 /// The most runs that can be pinned: each holds a worker.

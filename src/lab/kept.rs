@@ -1,11 +1,11 @@
 //! The last run as the browser keeps it, so that it survives a reload: text for `localStorage`.
 
 use super::record::Record;
-use crate::message::{Phase, decode, encode};
-use crate::trainer::Checkpoint;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use gflownet_tour_core::lab::{self, DEFAULT_PRESET, Settings};
+use gflownet_tour_core::message::{Phase, decode, encode};
+use gflownet_tour_core::trainer::Checkpoint;
 use serde::{Deserialize, Serialize};
 
 /// The key of the browser's storage.
@@ -73,11 +73,13 @@ pub fn read(text: &str) -> Option<(Record, &'static str)> {
     record.curve = kept
         .curve
         .into_iter()
-        .map(|(iteration, loss, log_z)| crate::message::LossPoint {
-            iteration,
-            loss,
-            log_z,
-        })
+        .map(
+            |(iteration, loss, log_z)| gflownet_tour_core::message::LossPoint {
+                iteration,
+                loss,
+                log_z,
+            },
+        )
         .collect();
     record.log_z = record
         .curve
@@ -92,8 +94,8 @@ pub fn read(text: &str) -> Option<(Record, &'static str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::LossPoint;
-    use crate::trainer::Trainer;
+    use gflownet_tour_core::message::LossPoint;
+    use gflownet_tour_core::trainer::Trainer;
 
     fn record(settings: Settings) -> Record {
         let mut trainer = Trainer::new(&settings.recipe(), settings.seed);

@@ -3,24 +3,24 @@
 use super::compare::Pin;
 use super::link::RunLink;
 use super::record::Record;
-use crate::balance::BackwardLoop;
-use crate::experiment::{EXPERIMENTS, Experiment};
-use crate::message::{DeviceUsed, Phase, ToRun};
-use crate::page::as_table::{self, AsTable};
-use crate::page::dial::{Dial, Scale};
-use crate::page::flow_map::View;
-use crate::page::flow_panel::draw_maps;
-use crate::page::format::{
+use gflownet_tour_core::balance::BackwardLoop;
+use gflownet_tour_core::experiment::{EXPERIMENTS, Experiment};
+use gflownet_tour_core::lab::Settings;
+use gflownet_tour_core::message::{DeviceUsed, Phase, ToRun};
+use gflownet_tour_page::as_table::{self, AsTable};
+use gflownet_tour_page::dial::{Dial, Scale};
+use gflownet_tour_page::flow_map::View;
+use gflownet_tour_page::flow_panel::draw_maps;
+use gflownet_tour_page::format::{
     TEMPERATURE_STEP, TEMPERATURES, UNKNOWN, duration, fixed, percent, place, superscript,
     thousands,
 };
-use crate::page::palette::Palette;
-use crate::page::picture::{CELLS, Curve, Picture, centres, in_rows};
-use crate::page::plot::{Layout, Scene, draw};
-use crate::page::record::{Axis, BOX, loss as loss_words, path};
-use crate::page::screen::{Screen, is_calm};
-use crate::page::spoken::Spoken;
-use gflownet_tour_core::lab::Settings;
+use gflownet_tour_page::palette::Palette;
+use gflownet_tour_page::picture::{CELLS, Curve, Picture, centres, in_rows};
+use gflownet_tour_page::plot::{Layout, Scene, draw};
+use gflownet_tour_page::record::{Axis, BOX, loss as loss_words, path};
+use gflownet_tour_page::screen::{Screen, is_calm};
+use gflownet_tour_page::spoken::Spoken;
 use leptos::html;
 use leptos::prelude::*;
 use std::time::Duration;
@@ -207,7 +207,7 @@ fn Controls(wish: Wish, note: RwSignal<Option<String>>) -> impl IntoView {
                     name="Temperature of the samples"
                     symbol="T"
                     digits=2
-                    scale=Scale::plain(lowest, highest, TEMPERATURE_STEP)
+                    scale=Scale::plain((lowest, highest), TEMPERATURE_STEP)
                     range=(lowest, highest)
                     value=Signal::derive(move || link.look.with(|look| look.sigma_scale))
                     set=Callback::new(move |value| {
@@ -562,7 +562,7 @@ fn Curves(link: RunLink, pins: RwSignal<Vec<Pin>>) -> impl IntoView {
                     fixed(value, 0)
                 };
                 let style = format!("bottom: {:.2}%", 100.0 * axis.share(value));
-                view! { <span class="tick" style=style>{words}</span> }
+                view! { <span class="tick" prop:style=style>{words}</span> }
             });
             ticks.collect_view()
         })
@@ -593,7 +593,7 @@ fn Curves(link: RunLink, pins: RwSignal<Vec<Pin>>) -> impl IntoView {
     };
     let tv_ticks = [0.0, 0.5, 1.0].map(|value| {
         let style = format!("bottom: {:.0}%", 100.0 * value);
-        view! { <span class="tick" style=style>{fixed(value, 1)}</span> }
+        view! { <span class="tick" prop:style=style>{fixed(value, 1)}</span> }
     });
     let frame = move |line: AnyView| {
         view! {
@@ -608,7 +608,7 @@ fn Curves(link: RunLink, pins: RwSignal<Vec<Pin>>) -> impl IntoView {
             .map(|share| {
                 let style = format!("left: {:.0}%", 100.0 * share);
                 let words = thousands(x.value(share).round() as u64);
-                view! { <span class="tick" style=style>{words}</span> }
+                view! { <span class="tick" prop:style=style>{words}</span> }
             })
             .collect_view()
     };
@@ -729,7 +729,7 @@ fn Numbers(link: RunLink) -> impl IntoView {
         let (means, truth) = modes.get().unwrap_or_default();
         let rows = means.into_iter().zip(truth).enumerate();
         let rows = rows.map(|(mode, (mean, truth))| {
-            let share = move |of: fn(&crate::message::RunPicture) -> &[f64]| {
+            let share = move |of: fn(&gflownet_tour_core::message::RunPicture) -> &[f64]| {
                 move || {
                     link.record.with(|record| {
                         let picture = record.as_ref().and_then(|r| r.picture.as_ref());

@@ -7,8 +7,9 @@ use super::sections::{
     Bug, Collapse, Colophon, HappyCase, Harder, LieDetector, OffPolicy, SECTIONS, Setup,
     Temperature, TrainHere,
 };
+use super::share::{AddressBar, Notices};
 use super::theme::ThemeSwitch;
-use crate::message::GpuStatus;
+use gflownet_tour_core::message::GpuStatus;
 use leptos::prelude::*;
 
 /// Puts the page into the document's body.
@@ -21,6 +22,9 @@ fn App() -> impl IntoView {
     provide_context(Screen::watch());
     let engine = Engine::start();
     provide_context(engine);
+    let bar = AddressBar::start();
+    provide_context(bar);
+    bar.keep(engine.device, |state, _| &mut state.engine, 0);
     Effect::new(move |_| {
         let name = engine.state.with(|state| match state {
             EngineState::Starting | EngineState::Ready => "starting",
@@ -77,5 +81,6 @@ fn App() -> impl IntoView {
             <TrainHere />
             <Colophon />
         </main>
+        <Notices />
     }
 }

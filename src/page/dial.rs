@@ -7,9 +7,9 @@ use leptos::prelude::*;
 /// What a slider's place means. Its own scale need not be the number's.
 #[derive(Clone, Copy)]
 pub struct Scale {
-    /// Lowest and highest place, and the step between two.
-    pub lo: f64,
-    pub hi: f64,
+    /// Lowest and highest place.
+    pub ends: Signal<(f64, f64)>,
+    /// The step between two places.
     pub step: f64,
     /// The place of a number, and the number of a place.
     pub place: Callback<f64, f64>,
@@ -18,10 +18,9 @@ pub struct Scale {
 
 impl Scale {
     /// Places that are the numbers themselves.
-    pub fn plain(lo: f64, hi: f64, step: f64) -> Self {
+    pub fn plain(ends: impl Into<Signal<(f64, f64)>>, step: f64) -> Self {
         Scale {
-            lo,
-            hi,
+            ends: ends.into(),
             step,
             place: Callback::new(|value| value),
             value: Callback::new(|place| place),
@@ -103,8 +102,8 @@ pub fn Dial(
             type="range"
             class=class
             id=id
-            min=scale.lo.to_string()
-            max=scale.hi.to_string()
+            min=move || scale.ends.get().0.to_string()
+            max=move || scale.ends.get().1.to_string()
             step=scale.step.to_string()
             prop:value=place
             aria-valuetext=move || format!("{symbol} = {}", fixed(value.get(), digits))

@@ -10,9 +10,11 @@ use super::formulas as tex;
 use super::palette::{Palette, Rgb, mix};
 use super::picture::{Curve, ROWS, centres};
 use super::plot::{DASH, Sheet, solid, told};
+use super::share::AddressBar;
 use super::study::{Inquiry, ModelChoice, StudyPanel, subject};
-use crate::experiment::Experiment;
-use crate::message::{Question, Study};
+use gflownet_tour_core::address::FLOW_CELLS;
+use gflownet_tour_core::experiment::Experiment;
+use gflownet_tour_core::message::{Question, Study};
 use leptos::ev::PointerEvent;
 use leptos::html;
 use leptos::prelude::*;
@@ -22,9 +24,7 @@ use std::ops::Range;
 use web_sys::HtmlCanvasElement;
 
 /// Cells of the map over the plotted range.
-const CELLS: u32 = 240;
-/// The model that is shown first: its place in the experiments' table.
-const FIRST: usize = 2;
+const CELLS: u32 = FLOW_CELLS as u32;
 
 // Where the panes are on their canvas, in CSS pixels.
 const LEFT: f64 = 46.0;
@@ -34,7 +34,7 @@ const AXIS: f64 = 30.0;
 
 /// Where the cursor is.
 #[derive(Clone, Copy)]
-pub(crate) struct Cursor {
+pub struct Cursor {
     cell: RwSignal<usize>,
     t: RwSignal<usize>,
 }
@@ -60,12 +60,14 @@ fn step_at(down: f64, height: f64, steps: usize) -> Option<usize> {
 /// The part, closed at first.
 #[component]
 pub fn FlowPanel() -> impl IntoView {
-    let chosen = RwSignal::new(FIRST);
+    let bar = expect_context::<AddressBar>();
+    let chosen = bar.signal(|state, _| &mut state.flow.model, 0);
     let cursor = Cursor {
-        cell: RwSignal::new(CELLS as usize / 3),
-        t: RwSignal::new(3),
+        cell: bar.signal(|state, _| &mut state.flow.cell, 0),
+        t: bar.signal(|state, _| &mut state.flow.t, 0),
     };
-    let inquiry = Inquiry::new(move || {
+    let is_open = bar.signal(|state, _| &mut state.flow.is_open, 0);
+    let inquiry = Inquiry::new(is_open, move || {
         let experiment = subject(chosen.get());
         let range = experiment.plot_range();
         let cells = CELLS;
@@ -176,7 +178,7 @@ pub fn FlowPanel() -> impl IntoView {
         (None, false) => finding(),
     };
     let table = move || said(&|experiment, view| numbers(experiment, view, cursor.t.get()));
-    let last = subject(FIRST).steps;
+    let steps = Signal::derive(move || (0.0, subject(chosen.get()).steps as f64));
     view! {
         <StudyPanel
             name="flow"
@@ -220,8 +222,7 @@ pub fn FlowPanel() -> impl IntoView {
                         symbol="x"
                         digits=2
                         scale=Scale {
-                            lo: 0.0,
-                            hi: f64::from(CELLS - 1),
+                            ends: (0.0, f64::from(CELLS - 1)).into(),
                             step: 1.0,
                             place: Callback::new(move |x| cell_of(x) as f64),
                             value: Callback::new(move |cell: f64| place_of(cell as usize)),
@@ -244,8 +245,8 @@ pub fn FlowPanel() -> impl IntoView {
                         name="Step t"
                         symbol="t"
                         digits=0
-                        scale=Scale::plain(0.0, last as f64, 1.0)
-                        range=(0.0, last as f64)
+                        scale=Scale::plain(steps, 1.0)
+                        range=steps
                         value=Signal::derive(move || cursor.t.get() as f64)
                         set=Callback::new(move |t: f64| {
                             is_read.set(true);
@@ -342,7 +343,7 @@ fn numbers(experiment: &Experiment, view: &View, t: usize) -> String {
 }
 
 /// Draws the three maps, and a cursor where there is one.
-pub(crate) fn draw_maps(
+pub fn draw_maps(
     canvas: &HtmlCanvasElement,
     experiment: &Experiment,
     view: &View,

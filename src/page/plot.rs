@@ -4,7 +4,7 @@
 use super::format::{fixed, place};
 use super::palette::{PATH_ALPHA, Palette, Rgb};
 use super::picture::{Picture, axis_top, centres, outline, within};
-use crate::experiment::Experiment;
+use gflownet_tour_core::experiment::Experiment;
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::Ranged;
 use plotters::coord::types::RangedCoordf64;

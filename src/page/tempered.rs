@@ -12,12 +12,14 @@ use super::picture::{
 };
 use super::plot::{Layout, Scene, draw};
 use super::screen::Screen;
+use super::share::{AddressBar, CopyLink};
 use super::spoken::Spoken;
-use crate::archive::BackwardRollouts;
-use crate::experiment::{self, DEFAULT_SEED, TEMPERED, TEMPERED_BETAS};
-use crate::message::{BatchResult, DeviceChoice};
-use crate::tempered::Score;
-use crate::weights::manifest::TemperedEntry;
+use gflownet_tour_core::address::Control;
+use gflownet_tour_core::archive::BackwardRollouts;
+use gflownet_tour_core::experiment::{self, DEFAULT_SEED, TEMPERED, TEMPERED_BETAS};
+use gflownet_tour_core::message::{BatchResult, DeviceChoice};
+use gflownet_tour_core::tempered::Score;
+use gflownet_tour_core::weights::manifest::TemperedEntry;
 use leptos::html;
 use leptos::prelude::*;
 
@@ -25,8 +27,6 @@ use leptos::prelude::*;
 const SCALED: &str = "four_mode_solved";
 /// Trajectories of a batch.
 const COUNT: u32 = 10_000;
-/// The exponent that is shown first.
-const FIRST: f64 = 2.0;
 const LEGEND: &str = "<span class='key line tempered'>its target, tempered</span>\
     <span class='key line model'>the model, exactly</span>\
     <span class='key bar'>samples</span>\
@@ -146,7 +146,8 @@ fn Figure() -> impl IntoView {
     let engine = expect_context::<Engine>();
     let screen = expect_context::<Screen>();
     let scaled_place = experiment::place(SCALED);
-    let beta = RwSignal::new(FIRST);
+    let bar = expect_context::<AddressBar>();
+    let beta = bar.signal(|state, _| &mut state.beta, 0);
     // Whether the reader did something here.
     let is_used = RwSignal::new(false);
     let note = RwSignal::new(None::<String>);
@@ -324,6 +325,7 @@ fn Figure() -> impl IntoView {
         <div
             class="demo conditional"
             node_ref=frame
+            data-demo=TEMPERED.name
             data-state=move || match (is_missing(), has_batch()) {
                 (true, _) => "failed",
                 (false, true) => "model",
@@ -342,7 +344,7 @@ fn Figure() -> impl IntoView {
                     <figcaption inner_html=LEGEND></figcaption>
                 </figure>
                 <div class="controls">
-                    <div class="field wide">
+                    <div class="field wide" hidden=move || bar.hides(Control::Beta)>
                         <Dial
                             id="conditional-beta".to_owned()
                             class="beta"
@@ -350,11 +352,11 @@ fn Figure() -> impl IntoView {
                             symbol="β"
                             digits=2
                             scale=Scale {
-                                lo: lowest.log2(),
-                                hi: highest.log2(),
+                                ends: (lowest.log2(), highest.log2()).into(),
                                 step: STEP,
                                 place: Callback::new(f64::log2),
-                                value: Callback::new(f64::exp2),
+                                // In as few digits as the address should have.
+                                value: Callback::new(|log: f64| (1e3 * log.exp2()).round() / 1e3),
                             }
                             range=TEMPERED_BETAS
                             value=beta
@@ -367,6 +369,7 @@ fn Figure() -> impl IntoView {
                             "β = 1/T"
                         </Dial>
                     </div>
+                    <CopyLink group=TEMPERED.name about="the model told β" />
                 </div>
             </div>
             <p class="status" class:problem=move || status().0>

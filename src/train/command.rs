@@ -4,7 +4,6 @@ use super::output::{OutputError, Staging};
 use super::report::{self, Scored};
 use super::{TrainError, ablation, figure, tempered, train, train_tempered, train_with_burn};
 use crate::experiment::{self, DEFAULT_SEED, Experiment, TEMPERED};
-use crate::onnx;
 use crate::pytorch;
 use crate::tempered::TemperedRecipe;
 use crate::trainer::Progress;
@@ -13,6 +12,7 @@ use crate::weights::manifest::{self, Manifest, ModelEntry, Recipe, TemperedEntry
 use crate::weights::{self, WeightsError};
 use burn::tensor::Device;
 use clap::{Parser, ValueEnum};
+use gflownet_tour_onnx as onnx;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeSet;
 use std::fs;
