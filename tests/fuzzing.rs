@@ -6,6 +6,7 @@
 #[path = "fuzz/targets.rs"]
 mod targets;
 
+use gflownet_tour::lab::{kept, record::Record};
 use gflownet_tour::message::{
     BatchResult, Begin, DeviceChoice, DeviceUsed, FromEngine, Look, SampleRequest, ToEngine, ToRun,
     encode,
@@ -20,7 +21,6 @@ use gflownet_tour::weights::tempered::{self, TemperedFile};
 use gflownet_tour::weights::{self, Model};
 use gflownet_tour_core::kernels;
 use gflownet_tour_core::lab::{self, CHOICES, NUMBERS, Settings};
-use gflownet_tour::lab::{kept, record::Record};
 use rand::RngExt;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -5,11 +5,11 @@
 //! version of its own: the engine's first message names its [`BUILD`], and an end of another build is
 //! told so and no more is said to it.
 
+use crate::files::Files;
 use crate::lab::Settings;
 use crate::trace::Trace;
 use crate::trainer::Checkpoint;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::collections::BTreeMap;
 
 /// This build's name: a hash of the crate's sources. Files of different builds meet where a cache or
 /// a half-finished upload mixes them.
@@ -21,14 +21,12 @@ pub const PLACEHOLDER_STD: f64 = 0.3;
 /// Page to engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToEngine {
-    /// The first message. `pretrained_url` is the absolute URL of the folder that holds
-    /// `NAME.safetensors`, `checksums` the SHA-256 that the weights of a model must have, by its name,
-    /// where that is known; `kernels_url` is the URL of the sampler for relaxed SIMD, where it is
-    /// wanted; with `gpu` false no GPU is asked for (after a crash, say).
+    /// The first message. `files` says where to fetch what later messages ask for, such as
+    /// `pretrained/NAME.safetensors`, and how to tell it from something else; `kernels` whether the
+    /// sampler for relaxed SIMD is wanted; with `gpu` false no GPU is asked for (after a crash, say).
     Start {
-        pretrained_url: String,
-        checksums: BTreeMap<String, String>,
-        kernels_url: Option<String>,
+        files: Files,
+        kernels: bool,
         gpu: bool,
     },
     /// Fetch and check the weights of the experiment called `model`, or of the model of every

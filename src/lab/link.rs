@@ -2,6 +2,7 @@
 //! the demos go on meanwhile.
 
 use super::record::Record;
+use gflownet_tour_core::files::Files;
 use gflownet_tour_core::lab::Settings;
 use gflownet_tour_core::message::{
     Begin, FromEngine, FromRun, Look, Phase, ToEngine, ToRun, check_build, decode, encode,
@@ -10,7 +11,6 @@ use gflownet_tour_core::trainer::Checkpoint;
 use gflownet_tour_page::link::{listen, start_worker};
 use js_sys::Uint8Array;
 use leptos::prelude::*;
-use std::collections::BTreeMap;
 use std::time::Duration;
 use wasm_bindgen::JsCast;
 use web_sys::{ErrorEvent, MessageEvent, Worker};
@@ -267,9 +267,8 @@ impl RunLink {
                     return self.mourn(generation, &why);
                 }
                 self.send(&ToEngine::Start {
-                    pretrained_url: String::new(),
-                    checksums: BTreeMap::new(),
-                    kernels_url: None,
+                    files: Files::default(),
+                    kernels: false,
                     gpu: true,
                 });
                 let waiting = self.line.try_update_value(|line| {

@@ -7,6 +7,7 @@ use super::sections::{
     Bug, Collapse, Colophon, HappyCase, Harder, LieDetector, OffPolicy, SECTIONS, Setup,
     Temperature, TrainHere,
 };
+use super::share::{AddressBar, Notices};
 use gflownet_tour_core::message::GpuStatus;
 use leptos::prelude::*;
 
@@ -20,6 +21,9 @@ fn App() -> impl IntoView {
     provide_context(Screen::watch());
     let engine = Engine::start();
     provide_context(engine);
+    let bar = AddressBar::start();
+    provide_context(bar);
+    bar.keep(engine.device, |state, _| &mut state.engine, 0);
     Effect::new(move |_| {
         let name = engine.state.with(|state| match state {
             EngineState::Starting | EngineState::Ready => "starting",
@@ -75,5 +79,6 @@ fn App() -> impl IntoView {
             <TrainHere />
             <Colophon />
         </main>
+        <Notices />
     }
 }

@@ -36,6 +36,8 @@ mod scrub;
 #[cfg(target_arch = "wasm32")]
 mod sections;
 #[cfg(target_arch = "wasm32")]
+mod share;
+#[cfg(target_arch = "wasm32")]
 mod solved;
 #[cfg(target_arch = "wasm32")]
 pub mod storage;

@@ -8,7 +8,6 @@ use gflownet_tour_core::weights::ablation::{self, Ablation};
 use gflownet_tour_core::weights::manifest::{
     self, CurvePoint, Manifest, ModelEntry, TemperedEntry,
 };
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 const FILE: &str = "pretrained/manifest.json";
@@ -46,17 +45,6 @@ pub fn model(name: &str) -> Option<&'static ModelEntry> {
         .models
         .iter()
         .find(|m| m.name == name)
-}
-
-/// The SHA-256 of the models' weights, by name.
-pub fn checksums() -> BTreeMap<String, String> {
-    let manifest = MANIFEST.as_ref().ok();
-    let models = manifest.iter().flat_map(|manifest| &manifest.models);
-    let tempered = tempered().map(|entry| (TemperedEntry::NAME.to_owned(), entry.sha256.clone()));
-    models
-        .map(|model| (model.name.clone(), model.sha256.clone()))
-        .chain(tempered)
-        .collect()
 }
 
 /// The manifest's entry for the model of every temperature.

@@ -10,6 +10,8 @@ use super::picture::{
 };
 use super::plot::{Layout, Scene, draw};
 use super::screen::Screen;
+use super::share::{AddressBar, CopyLink};
+use gflownet_tour_core::address::Control;
 use gflownet_tour_core::archive::BackwardRollouts;
 use gflownet_tour_core::experiment::{self, DEFAULT_SEED, TEMPERED, TEMPERED_BETAS};
 use gflownet_tour_core::message::{BatchResult, DeviceChoice};
@@ -23,8 +25,6 @@ use std::sync::Arc;
 const SCALED: &str = "four_mode_solved";
 /// Trajectories of a batch.
 const COUNT: u32 = 10_000;
-/// The exponent that is shown first.
-const FIRST: f64 = 2.0;
 const LEGEND: &str = "<span class='key line tempered'>its target, tempered</span>\
     <span class='key line model'>the model, exactly</span>\
     <span class='key bar'>samples</span>\
@@ -147,7 +147,8 @@ fn Figure() -> impl IntoView {
     let engine = expect_context::<Engine>();
     let screen = expect_context::<Screen>();
     let scaled_place = experiment::place(SCALED);
-    let beta = RwSignal::new(FIRST);
+    let bar = expect_context::<AddressBar>();
+    let beta = bar.signal(|state, _| &mut state.beta, 0);
     let note = RwSignal::new(None::<String>);
     let frame = NodeRef::<html::Div>::new();
     let canvas = NodeRef::<html::Canvas>::new();
@@ -221,7 +222,9 @@ fn Figure() -> impl IntoView {
     let slide = move |ev| {
         if let Ok(log) = event_target_value(&ev).parse::<f64>() {
             note.set(None);
-            beta.set(log.exp2().clamp(TEMPERED_BETAS.0, TEMPERED_BETAS.1));
+            // In as few digits as the address should have.
+            let value = (1e3 * log.exp2()).round() / 1e3;
+            beta.set(value.clamp(TEMPERED_BETAS.0, TEMPERED_BETAS.1));
         }
     };
     let type_done = move |ev| {
@@ -327,6 +330,7 @@ fn Figure() -> impl IntoView {
         <div
             class="demo conditional"
             node_ref=frame
+            data-demo=TEMPERED.name
             data-state=move || match (is_missing(), has_batch()) {
                 (true, _) => "failed",
                 (false, true) => "model",
@@ -345,7 +349,7 @@ fn Figure() -> impl IntoView {
                     <figcaption inner_html=LEGEND></figcaption>
                 </figure>
                 <div class="controls">
-                    <div class="field wide">
+                    <div class="field wide" hidden=move || bar.hides(Control::Beta)>
                         <label for="conditional-beta">"β = 1/T"</label>
                         <input
                             type="range"
@@ -370,6 +374,7 @@ fn Figure() -> impl IntoView {
                             on:change=type_done
                         />
                     </div>
+                    <CopyLink group=TEMPERED.name about="the model told β" />
                 </div>
             </div>
             <p class="status" role="status" class:problem=move || status().0>

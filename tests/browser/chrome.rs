@@ -272,6 +272,7 @@ impl Chrome {
         let code = match key {
             "Tab" => 9,
             "Enter" => 13,
+            "Escape" => 27,
             "End" => 35,
             "Home" => 36,
             "ArrowLeft" => 37,
@@ -300,12 +301,35 @@ impl Chrome {
         );
     }
 
+    /// Whether pages may write to the clipboard, and can do so without a reader in front of them.
+    pub fn clipboard(&mut self, setting: &str) {
+        self.call(
+            "Emulation.setFocusEmulationEnabled",
+            json!({ "enabled": true }),
+        );
+        for name in ["clipboard-write", "clipboard-read"] {
+            self.call(
+                "Browser.setPermission",
+                json!({ "permission": { "name": name }, "setting": setting }),
+            );
+        }
+    }
+
     /// Write a picture of the whole page, as PNG.
     pub fn screenshot(&mut self, path: &Path) {
+        self.capture(path, true);
+    }
+
+    /// Write a picture of what is in view, as PNG.
+    pub fn picture(&mut self, path: &Path) {
+        self.capture(path, false);
+    }
+
+    fn capture(&mut self, path: &Path, is_whole: bool) {
         use base64::Engine;
         let answer = self.call(
             "Page.captureScreenshot",
-            json!({ "format": "png", "captureBeyondViewport": true }),
+            json!({ "format": "png", "captureBeyondViewport": is_whole }),
         );
         let picture = base64::engine::general_purpose::STANDARD
             .decode(text(&answer["data"]))

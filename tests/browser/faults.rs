@@ -232,7 +232,7 @@ type Spoil = fn(&Site);
 fn an_engine_that_cannot_be_had_is_told() {
     let faults: [(&str, &str, Spoil); 5] = [
         ("its script missing", "engine", |site| {
-            site.hide("engine_loader.js")
+            site.hide("worker.js")
         }),
         ("its bindings missing", "engine", |site| {
             site.hide("engine.js")
@@ -337,16 +337,21 @@ fn weights_with(fault: &str, reason: &str, spoil: fn(Vec<u8>) -> Option<Vec<u8>>
         .collect();
     let Some(mut visit) = visit(Gpu::Denied, |site| {
         for name in names.iter().chain(&["tempered"]) {
-            let file = format!("pretrained/{name}.safetensors");
-            let mut is_gone = false;
-            site.edit(&file, |bytes| {
-                spoil(bytes).unwrap_or_else(|| {
-                    is_gone = true;
-                    Vec::new()
-                })
-            });
-            if is_gone {
-                site.hide(&file);
+            // The whole, which a reader asks for, and what samples, which comes first.
+            let whole = format!("pretrained/{name}.safetensors");
+            let part = format!("pretrained/forward/{name}.safetensors");
+            let part = (*name != "tempered").then_some(part);
+            for file in [Some(whole), part].into_iter().flatten() {
+                let mut is_gone = false;
+                site.edit(&file, |bytes| {
+                    spoil(bytes).unwrap_or_else(|| {
+                        is_gone = true;
+                        Vec::new()
+                    })
+                });
+                if is_gone {
+                    site.hide(&file);
+                }
             }
         }
     }) else {
