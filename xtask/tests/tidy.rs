@@ -59,12 +59,13 @@ fn output(program: &str, arguments: &[&str]) -> String {
     String::from_utf8(run.stdout).unwrap()
 }
 
-/// Every file that git follows.
+/// Every file that git follows, but those of others.
 fn paths() -> Vec<String> {
     let listed = output("git", &["ls-files", "-z"]);
     let paths = listed.split_terminator('\0').map(str::to_owned);
     // One that was just deleted is still listed.
-    paths.filter(|path| root().join(path).exists()).collect()
+    let kept = |path: &String| !path.contains("/vendor/") && root().join(path).exists();
+    paths.filter(kept).collect()
 }
 
 /// All of them that are text.
