@@ -8,6 +8,7 @@ use super::sections::{
     Temperature, TrainHere,
 };
 use super::share::{AddressBar, Notices};
+use super::theme::ThemeSwitch;
 use gflownet_tour_core::message::GpuStatus;
 use leptos::prelude::*;
 
@@ -38,6 +39,7 @@ fn App() -> impl IntoView {
     });
     view! {
         <header>
+            <ThemeSwitch />
             <h1>"A GFlowNet, taken apart"</h1>
             <p class="promise">
                 "A GFlowNet is a neural network that learns to draw samples from a landscape which it

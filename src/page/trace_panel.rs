@@ -205,11 +205,13 @@ pub fn TracePanel() -> impl IntoView {
         }
         Err(why) => note.set(Some(format!("The browser gave no random seed: {why}."))),
     };
+    let reading = move || note.get().unwrap_or_else(explain);
     view! {
         <StudyPanel
             name="trace"
             title="One walk, every term: the formula with its numbers, and which way the gradient pushes"
             inquiry
+            spoken=Signal::derive(reading)
             controls=move || {
                 view! {
                     <ModelChoice
@@ -264,7 +266,7 @@ pub fn TracePanel() -> impl IntoView {
                 >
                     "Next term"
                 </button>
-                <output class="reading">{move || note.get().unwrap_or_else(explain)}</output>
+                <p class="reading">{reading}</p>
             </div>
             <table class="terms">
                 <caption>

@@ -272,6 +272,7 @@ impl Chrome {
         let code = match key {
             "Tab" => 9,
             "Enter" => 13,
+            "Space" => 32,
             "Escape" => 27,
             "End" => 35,
             "Home" => 36,
@@ -281,23 +282,57 @@ impl Chrome {
             "ArrowDown" => 40,
             _ => panic!("no code for the key {key}"),
         };
-        for kind in ["rawKeyDown", "keyUp"] {
+        // A key that has a character does nothing without it.
+        let character = match key {
+            "Enter" => "\r",
+            "Space" => " ",
+            _ => "",
+        };
+        let name = if key == "Space" { " " } else { key };
+        for kind in ["rawKeyDown", "char", "keyUp"] {
+            if kind == "char" && character.is_empty() {
+                continue;
+            }
             self.call(
                 "Input.dispatchKeyEvent",
-                json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code }),
+                json!({
+                    "type": kind,
+                    "key": name,
+                    "code": key,
+                    "text": character,
+                    "windowsVirtualKeyCode": code,
+                }),
             );
         }
     }
 
     /// Set the viewport's size in CSS pixels and the colour scheme, "light" or "dark".
     pub fn screen(&mut self, width: u32, height: u32, scheme: &str) {
+        self.screen_of(width, height, 1);
+        self.prefers(scheme, "no-preference");
+    }
+
+    /// Set the viewport's size in CSS pixels, and how many of the screen's make one of these.
+    pub fn screen_of(&mut self, width: u32, height: u32, ratio: u32) {
         self.call(
             "Emulation.setDeviceMetricsOverride",
-            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 }),
+            json!({
+                "width": width,
+                "height": height,
+                "deviceScaleFactor": ratio,
+                "mobile": width < 600,
+            }),
         );
+    }
+
+    /// Set the reader's colour scheme, and "reduce" or "no-preference" for motion.
+    pub fn prefers(&mut self, scheme: &str, motion: &str) {
         self.call(
             "Emulation.setEmulatedMedia",
-            json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] }),
+            json!({ "features": [
+                { "name": "prefers-color-scheme", "value": scheme },
+                { "name": "prefers-reduced-motion", "value": motion },
+            ] }),
         );
     }
 

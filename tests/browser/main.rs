@@ -4,6 +4,7 @@
 //! unless the variable `GFLOWNET_TOUR_DIST` names a folder that holds a build of the page.
 #![cfg(not(target_arch = "wasm32"))]
 
+mod access;
 mod budgets;
 mod chrome;
 mod faults;
@@ -1435,7 +1436,7 @@ fn a_pinned_run_goes_on_beside_another() {
     // The bench is empty, the pinned run goes on, and its curve is there.
     let iteration = "document.querySelector('.lab-watch').dataset.iteration";
     assert_eq!(visit.chrome.text(iteration), "\u{2013}");
-    let lines = "document.querySelectorAll('.lab-curves path.bug').length";
+    let lines = "document.querySelectorAll('.lab-curves path.pin-a').length";
     assert_eq!(visit.chrome.number(lines), 3.0);
     visit.lab_set("#lab-batch", "16");
     visit.lab_click(".lab-play");
