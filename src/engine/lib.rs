@@ -6,6 +6,7 @@
 //! must not carry.
 
 pub mod batch;
+pub mod ensemble;
 pub mod gpu;
 pub mod gpu_train;
 #[cfg(target_arch = "wasm32")]

@@ -13,7 +13,7 @@ use std::fmt::Write;
 /// What can be taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Artifact {
-    /// Both policies and log Z, as the bundled models are kept.
+    /// Both policies, log Z, and the flow where one is learned, as the bundled models are kept.
     Weights,
     /// The forward policy.
     Onnx,
@@ -101,6 +101,7 @@ fn model(record: &Record) -> Result<Model, String> {
     Ok(Model {
         forward,
         backward,
+        flow: checkpoint.flow(&recipe),
         log_z,
         metadata: metadata.map(|(key, value)| (key.to_owned(), value)).into(),
     })
@@ -145,7 +146,8 @@ pub fn take(name: &str, bytes: &[u8]) -> Result<Taken, String> {
         }
     };
     let policies = [&model.forward, &model.backward];
-    let from = Checkpoint::beginning(&asked.settings.recipe(), policies, model.log_z);
+    let recipe = asked.settings.recipe();
+    let from = Checkpoint::beginning(&recipe, policies, model.flow.as_ref(), model.log_z);
     match from {
         Some(from) => Ok(Taken {
             asked,
@@ -153,7 +155,7 @@ pub fn take(name: &str, bytes: &[u8]) -> Result<Taken, String> {
         }),
         None => Err(format!(
             "{name} cannot begin a run of its settings: its networks are others, or its objective \
-             learns a flow, which the file does not hold."
+             learns a flow that the file does not hold."
         )),
     }
 }
@@ -188,6 +190,7 @@ mod tests {
     use super::*;
     use crate::message::LossPoint;
     use crate::trainer::Trainer;
+    use gflownet_tour_core::lab::Loss;
 
     /// A run of ten iterations, and the trainer that made it.
     fn trained(settings: Settings) -> (Record, Trainer) {
@@ -208,8 +211,14 @@ mod tests {
 
     #[test]
     fn weights_come_back_as_they_were() {
-        for preset in ["hard_off_policy", "four_mode_solved"] {
+        for (preset, objective) in [
+            ("hard_off_policy", Loss::TrajectoryBalance),
+            ("four_mode_solved", Loss::LogVariance),
+            ("hard_off_policy", Loss::DetailedBalance),
+            ("four_mode_solved", Loss::SubTrajectoryBalance),
+        ] {
             let settings = Settings {
+                objective,
                 hidden: 24,
                 min_std: 0.2,
                 ..Settings::preset(preset).unwrap()
@@ -219,6 +228,7 @@ mod tests {
             let model = weights::parse("exported.safetensors", &bytes).unwrap();
             assert_eq!(model.forward, trainer.forward());
             assert_eq!(model.backward, trainer.backward());
+            assert_eq!(model.flow, trainer.flow());
             assert_eq!(model.log_z, trainer.log_z());
             assert_eq!(model.metadata["iteration"], "10");
             let taken = take("exported.safetensors", &bytes).unwrap();
@@ -226,6 +236,15 @@ mod tests {
             let mut anew = Trainer::new(&record.settings.recipe(), 1);
             assert!(anew.restore(&taken.from.unwrap()));
             assert_eq!(anew.forward(), trainer.forward());
+            assert_eq!(anew.flow(), trainer.flow());
+            if model.flow.is_some() {
+                let without = Model {
+                    flow: None,
+                    ..model
+                };
+                let error = take("without.safetensors", &weights::serialize(&without));
+                assert!(error.unwrap_err().contains("learns a flow"));
+            }
             assert!(!Artifact::Onnx.file(&record, preset).unwrap().is_empty());
         }
     }
