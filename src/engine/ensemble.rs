@@ -79,7 +79,9 @@ impl Ensemble {
         } = begin;
         if !(1..=MOST_SEEDS).contains(&seeds.len()) {
             let found = seeds.len();
-            return Err(format!("an ensemble has 1 to {MOST_SEEDS} seeds, not {found}"));
+            return Err(format!(
+                "an ensemble has 1 to {MOST_SEEDS} seeds, not {found}"
+            ));
         }
         for &seed in &seeds {
             let settings = Settings {
@@ -263,10 +265,7 @@ mod tests {
             let last = points.last().unwrap();
             assert_eq!(last.iteration, 120);
             let end = of_seed().last().unwrap().end.clone().unwrap();
-            let (total_variation, mode_mass, density, log_z) = single(Settings {
-                seed,
-                ..small()
-            });
+            let (total_variation, mode_mass, density, log_z) = single(Settings { seed, ..small() });
             assert_eq!(last.total_variation, total_variation);
             assert_eq!((end.mode_mass, end.density), (mode_mass, density));
             assert_eq!(f64::from(last.log_z), log_z);

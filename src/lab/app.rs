@@ -5,8 +5,9 @@ use super::editor::Editor;
 use super::form::Form;
 use super::keep::{Keep, remembered};
 use super::link::RunLink;
+use super::objectives::{Objectives, note};
+use super::seeds::Seeds;
 use super::watch::Watch;
-use crate::experiment;
 use crate::message::Look;
 use crate::page::picture::{BINS, CELLS, PATHS};
 use crate::page::screen::Screen;
@@ -118,7 +119,7 @@ fn Lab() -> impl IntoView {
         query
     });
 
-    let presets = experiment::all().map(|experiment| {
+    let presets = lab::presets().map(|experiment| {
         let name = experiment.name;
         view! {
             <li>
@@ -138,6 +139,9 @@ fn Lab() -> impl IntoView {
             <ul class="lab-presets" aria-labelledby="lab-presets">
                 {presets.collect_view()}
             </ul>
+            <p class="lab-hint lab-preset-note" hidden=move || note(preset.get()).is_none()>
+                {move || note(preset.get())}
+            </p>
             <div class="notice lab-notes" role="alert" hidden=move || notes.with(Vec::is_empty)>
                 <p>"The link was not read as it stood:"</p>
                 <ul>
@@ -151,6 +155,7 @@ fn Lab() -> impl IntoView {
                 <Editor settings />
                 <Form settings />
             </div>
+            <Objectives />
             <h3>"Watch"</h3>
             {move || {
                 let link = bench.current.get();
@@ -158,6 +163,8 @@ fn Lab() -> impl IntoView {
             }}
             <h3>"Compare"</h3>
             <Compare bench settings />
+            <h3>"16 seeds"</h3>
+            <Seeds settings preset />
             <h3>"Keep"</h3>
             {move || {
                 let link = bench.current.get();

@@ -2,6 +2,7 @@
 //! does the same elsewhere. Bytes out, no file and no browser.
 
 use super::record::Record;
+use super::svg;
 use crate::experiment;
 use crate::onnx;
 use crate::pytorch;
@@ -23,16 +24,22 @@ pub enum Artifact {
     Curves,
     /// The run in PyTorch.
     Script,
+    /// Densities and trajectories as SVG.
+    Picture,
+    /// The curves as SVG.
+    CurvesPicture,
 }
 
 impl Artifact {
     /// All of them, in the order in which they are offered.
-    pub const ALL: [Artifact; 5] = [
+    pub const ALL: [Artifact; 7] = [
         Artifact::Weights,
         Artifact::Onnx,
         Artifact::Settings,
         Artifact::Curves,
         Artifact::Script,
+        Artifact::Picture,
+        Artifact::CurvesPicture,
     ];
 
     /// What a reader calls it.
@@ -43,6 +50,8 @@ impl Artifact {
             Artifact::Settings => "Settings (JSON)",
             Artifact::Curves => "Curves (CSV)",
             Artifact::Script => "PyTorch script",
+            Artifact::Picture => "Picture (SVG)",
+            Artifact::CurvesPicture => "Curves (SVG)",
         }
     }
 
@@ -54,6 +63,8 @@ impl Artifact {
             Artifact::Settings => format!("{preset}-settings.json"),
             Artifact::Curves => format!("{preset}-curves.csv"),
             Artifact::Script => format!("{preset}.py"),
+            Artifact::Picture => format!("{preset}.svg"),
+            Artifact::CurvesPicture => format!("{preset}-curves.svg"),
         }
     }
 
@@ -71,6 +82,8 @@ impl Artifact {
             }
             Artifact::Curves => curves(record),
             Artifact::Script => pytorch::script(&settings.recipe(), settings.seed),
+            Artifact::Picture => svg::density(record)?,
+            Artifact::CurvesPicture => svg::curves(record)?,
         };
         Ok(text.into_bytes())
     }

@@ -4,8 +4,8 @@ use super::compare::Pin;
 use super::link::RunLink;
 use super::record::Record;
 use crate::balance::BackwardLoop;
-use crate::experiment::{EXPERIMENTS, Experiment};
 use crate::message::{DeviceUsed, Phase, ToRun};
+use crate::mixture::{Mixture, Mode};
 use crate::page::flow_map::View;
 use crate::page::flow_panel::draw_maps;
 use crate::page::format::{
@@ -13,7 +13,7 @@ use crate::page::format::{
     thousands,
 };
 use crate::page::palette::Palette;
-use crate::page::picture::{CELLS, Curve, Picture, centres};
+use crate::page::picture::{CELLS, Curve, Landscape, Picture, centres};
 use crate::page::plot::{Layout, Scene, draw};
 use crate::page::record::{Axis, BOX, loss as loss_words, path};
 use crate::page::screen::Screen;
@@ -27,17 +27,31 @@ const FLOW_CELLS: u32 = 120;
 /// The speed limits that can be chosen, in iterations a second.
 const LIMITS: [f64; 4] = [1.0, 10.0, 100.0, 1_000.0];
 
-/// The target of `settings` as the figures want it. A reader changes targets now and then, and each
-/// takes some bytes that are not given back.
-fn landscape(settings: &Settings) -> Experiment {
-    Experiment {
-        name: "",
-        title: "",
-        modes: Vec::leak(settings.mixture_modes()),
-        start: settings.start,
-        steps: settings.steps as usize,
-        backward_loop: settings.backward_loop,
-        ..EXPERIMENTS[0]
+/// What the figures show of some settings, kept while these do not change.
+#[derive(Clone, Debug, PartialEq)]
+struct Ground {
+    modes: Vec<Mode>,
+    start: f64,
+    steps: usize,
+    is_bug: bool,
+}
+
+impl Ground {
+    fn of(settings: &Settings) -> Ground {
+        Ground {
+            modes: settings.mixture_modes(),
+            start: settings.start,
+            steps: settings.steps as usize,
+            is_bug: settings.backward_loop != BackwardLoop::Correct,
+        }
+    }
+
+    fn landscape(&self) -> Landscape<'_> {
+        Landscape {
+            modes: &self.modes,
+            start: self.start,
+            steps: self.steps,
+        }
     }
 }
 
@@ -118,6 +132,18 @@ pub fn Watch(
             </div>
             <Flow link />
         </div>
+    }
+}
+
+/// Where a run is trained, and what became of the GPU, in a sentence.
+fn where_it_runs(record: &Record) -> String {
+    match (record.device, &record.why_cpu) {
+        (DeviceUsed::WebGpu, _) => "Training, on WebGPU.".to_owned(),
+        (_, Some(why)) if record.was_on_gpu => format!(
+            "Training, on the CPU: the GPU did a part of this run and stopped ({}). What was trained is kept.",
+            why.trim_end_matches('.')
+        ),
+        _ => "Training, on the CPU.".to_owned(),
     }
 }
 
@@ -217,6 +243,12 @@ fn Controls(wish: Wish) -> impl IntoView {
 #[component]
 fn Status(wish: Wish) -> impl IntoView {
     let Wish { link, settings } = wish;
+    let playing = Memo::new(move |_| {
+        let told = link
+            .record
+            .with(|record| record.as_ref().map(where_it_runs));
+        told.unwrap_or_default() + " It goes on when this tab is hidden."
+    });
     let words = Memo::new(move |_| {
         if let Some(problem) = settings.with(|settings| settings.problems().into_iter().next()) {
             return (true, problem.words);
@@ -247,7 +279,7 @@ fn Status(wish: Wish) -> impl IntoView {
                 "Training goes on with the settings from before; Train begins a run of the new ones."
                     .to_owned(),
             ),
-            Phase::Playing => (false, "Training, on the CPU. It goes on when this tab is hidden.".to_owned()),
+            Phase::Playing => (false, playing.get()),
             Phase::Paused => (
                 false,
                 format!("Paused after {} iterations.", thousands(iteration.into())),
@@ -291,64 +323,53 @@ fn Figure(link: RunLink, settings: RwSignal<Settings>) -> impl IntoView {
     let screen = expect_context::<Screen>();
     let canvas = NodeRef::<html::Canvas>::new();
     // The run's target, or that of the settings while there is no run.
-    let shown = Memo::new(move |_| {
+    let ground = Memo::new(move |_| {
         let of_run = link
             .record
-            .with(|record| record.as_ref().map(|r| r.settings.clone()));
-        let settings = of_run.unwrap_or_else(|| settings.get());
-        // What the figure depends on, so that a new rate leaks nothing.
-        (
-            settings.modes.clone(),
-            settings.start,
-            settings.steps,
-            settings.backward_loop,
-        )
+            .with(|record| record.as_ref().map(|r| Ground::of(&r.settings)));
+        of_run.unwrap_or_else(|| settings.with(Ground::of))
     });
     let scene = Memo::new(move |_| {
-        let (modes, start, steps, backward_loop) = shown.get();
-        let settings = Settings {
-            modes,
-            start,
-            steps,
-            backward_loop,
-            ..Settings::default()
-        };
-        let target = settings.target();
-        let experiment = landscape(&settings);
-        let curve: Curve = centres(experiment.plot_range(), CELLS as usize)
+        let ground = ground.get();
+        let target = Mixture::new(ground.modes.clone());
+        let range = ground.landscape().plot_range();
+        let curve: Curve = centres(range, CELLS as usize)
             .map(|x| (x, target.density(x)))
             .collect();
-        (experiment, curve)
+        (ground, curve)
     });
     Effect::new(move |_| {
-        let range = scene.with(|scene| scene.0.plot_range());
+        let range = scene.with(|scene| scene.0.landscape().plot_range());
         if link.look.with_untracked(|look| look.range != range) {
             link.look.update(|look| look.range = range);
         }
     });
     let paint = move |canvas: &HtmlCanvasElement, palette: &Palette| {
         link.record.with_untracked(|record| {
-            scene.with_untracked(|(experiment, target)| {
+            scene.with_untracked(|(ground, target)| {
                 let picture = record.as_ref().and_then(|record| record.picture.as_ref());
                 let picture = picture.map(|picture| Picture {
-                    steps: experiment.steps,
+                    steps: ground.steps,
                     histogram: picture.histogram.clone(),
                     density: picture.density.clone(),
                     paths: picture.paths.clone(),
                 });
                 let picture = picture.unwrap_or_else(|| Picture {
-                    steps: experiment.steps,
+                    steps: ground.steps,
                     ..Picture::default()
                 });
-                let is_bug = experiment.backward_loop != BackwardLoop::Correct;
                 let scene = Scene {
-                    experiment,
+                    landscape: ground.landscape(),
                     layout: Layout::Both,
                     target,
                     tempered: None,
                     top: None,
                     picture: &picture,
-                    model: if is_bug { palette.bug } else { palette.model },
+                    model: if ground.is_bug {
+                        palette.bug
+                    } else {
+                        palette.model
+                    },
                 };
                 draw(canvas, &scene, palette)
             })
@@ -583,6 +604,12 @@ fn Numbers(link: RunLink) -> impl IntoView {
             })
         }
     };
+    let why_cpu = Memo::new(move |_| {
+        link.record.with(|record| {
+            let why = record.as_ref()?.why_cpu.as_ref()?;
+            Some(why.trim_end_matches('.').to_owned())
+        })
+    });
     let modes = Memo::new(move |_| {
         link.record.with(|record| {
             let record = record.as_ref()?;
@@ -650,6 +677,9 @@ fn Numbers(link: RunLink) -> impl IntoView {
                     })}
                 </dd>
             </dl>
+            <p class="lab-hint lab-why-cpu" hidden=move || why_cpu.with(Option::is_none)>
+                "The GPU does not train this run: " {why_cpu} "."
+            </p>
             <table class="mass">
                 <caption>"Mass per mode"</caption>
                 <thead>
@@ -679,20 +709,9 @@ fn Flow(link: RunLink) -> impl IntoView {
         }
     };
     let queued = StoredValue::new(false);
-    let landscape = Memo::new(move |_| {
-        link.record.with(|record| {
-            let settings = &record.as_ref()?.settings;
-            Some((settings.modes.clone(), settings.start, settings.steps))
-        })
-    });
-    let experiment = Memo::new(move |_| {
-        let (modes, start, steps) = landscape.get()?;
-        Some(self::landscape(&Settings {
-            modes,
-            start,
-            steps,
-            ..Settings::default()
-        }))
+    let ground = Memo::new(move |_| {
+        link.record
+            .with(|record| record.as_ref().map(|r| Ground::of(&r.settings)))
     });
     Effect::new(move |_| {
         let is_there = link
@@ -700,7 +719,7 @@ fn Flow(link: RunLink) -> impl IntoView {
             .with(|r| r.as_ref().is_some_and(|r| r.flow.is_some()));
         screen.resized.track();
         screen.palette.track();
-        let (Some(canvas), Some(experiment)) = (canvas.get(), experiment.get()) else {
+        let (Some(canvas), Some(ground)) = (canvas.get(), ground.get()) else {
             return;
         };
         if !is_there || queued.get_value() {
@@ -714,8 +733,8 @@ fn Flow(link: RunLink) -> impl IntoView {
                 let Some(map) = record.as_ref().and_then(|record| record.flow.as_ref()) else {
                     return;
                 };
-                if let Some(view) = View::of(map, experiment.steps)
-                    && let Err(why) = draw_maps(&canvas, &experiment, &view, None, &palette)
+                if let Some(view) = View::of(map, ground.steps)
+                    && let Err(why) = draw_maps(&canvas, ground.landscape(), &view, None, &palette)
                 {
                     leptos::logging::warn!("the flow could not be drawn: {why}");
                 }
