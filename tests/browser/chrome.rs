@@ -29,7 +29,8 @@ pub enum Gpu {
 pub struct Chrome {
     process: Child,
     socket: Socket,
-    /// The tab's protocol session.
+    /// The tab, and its protocol session.
+    tab: String,
     session: String,
     last_id: u64,
     /// Console errors and uncaught exceptions of the page and its workers.
@@ -94,6 +95,7 @@ impl Chrome {
         let mut chrome = Chrome {
             process,
             socket,
+            tab: String::new(),
             session: String::new(),
             last_id: 0,
             problems: Vec::new(),
@@ -106,6 +108,7 @@ impl Chrome {
             "Target.attachToTarget",
             json!({ "targetId": tab["targetId"], "flatten": true }),
         );
+        chrome.tab = text(&tab["targetId"]);
         chrome.session = text(&attached["sessionId"]);
         for (method, parameters) in [
             ("Page.enable", json!({})),
@@ -217,6 +220,28 @@ impl Chrome {
             "Emulation.setEmulatedMedia",
             json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] }),
         );
+    }
+
+    /// Put another tab before this one: the page is hidden, and nothing of it is drawn.
+    pub fn hide(&mut self) {
+        self.activate(None);
+    }
+
+    /// Bring the tab back.
+    pub fn show(&mut self) {
+        self.activate(Some(self.tab.clone()));
+    }
+
+    /// Brings a tab to the front; none is a new one.
+    fn activate(&mut self, tab: Option<String>) {
+        // Tabs are the browser's matter.
+        let session = std::mem::take(&mut self.session);
+        let tab = tab.unwrap_or_else(|| {
+            let other = self.call("Target.createTarget", json!({ "url": "about:blank" }));
+            text(&other["targetId"])
+        });
+        self.call("Target.activateTarget", json!({ "targetId": tab }));
+        self.session = session;
     }
 
     /// Write a picture of the whole page, as PNG.

@@ -5,6 +5,7 @@
 #![cfg(not(target_arch = "wasm32"))]
 
 mod chrome;
+mod lab;
 mod site;
 mod socket;
 
@@ -1206,7 +1207,11 @@ fn without_storage_predictions_last_as_long_as_the_page() {
 
 /// The laboratory of the page, begun by a link.
 fn laboratory(query: &str, prepare: impl FnOnce(&Site)) -> Option<Visit> {
-    let mut visit = visit(Gpu::Denied, prepare)?;
+    laboratory_with(Gpu::Denied, query, prepare)
+}
+
+fn laboratory_with(gpu: Gpu, query: &str, prepare: impl FnOnce(&Site)) -> Option<Visit> {
+    let mut visit = visit(gpu, prepare)?;
     // Tests that stop a worker have to know it.
     visit.chrome.eval(
         "window.workers = [];
@@ -1368,6 +1373,14 @@ fn a_run_survives_a_reload_and_its_files_the_way_out_and_in() {
     assert!(curves.lines().any(|row| row.starts_with("60,")), "{curves}");
     assert!(text("hard_off_policy.py").contains("BATCH = 32"));
     assert!(bytes("hard_off_policy.png").starts_with(b"\x89PNG"));
+    for name in ["hard_off_policy.svg", "hard_off_policy-curves.svg"] {
+        let text = text(name);
+        let picture = roxmltree::Document::parse(&text).expect(name);
+        let lines = picture
+            .descendants()
+            .filter(|node| node.has_tag_name("path"));
+        assert!(lines.count() > 5, "{name}");
+    }
 
     // A reload keeps the run, and it can go on where there is more to do.
     visit.chrome.open("about:blank");
