@@ -11,8 +11,8 @@ pub use gflownet_tour_core::{
     tempered, trace, trainer, weights,
 };
 
-pub mod lab;
-pub mod onnx;
-pub mod page;
+pub use gflownet_tour_lab as lab;
+pub use gflownet_tour_page as page;
+
 #[cfg(not(target_arch = "wasm32"))]
 pub mod train;

@@ -172,8 +172,9 @@ pub struct Settings {
     pub replay_rows: u32,
     /// The power of the reward that they begin from, if they begin there.
     pub replay_power: f64,
-    /// Below and above all standard deviations that the policies can give.
+    /// Below all standard deviations that the policies can give.
     pub min_std: f64,
+    /// Above all of them.
     pub max_std: f64,
     /// Neurons in each of the two hidden layers.
     pub hidden: u32,

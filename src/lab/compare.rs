@@ -5,10 +5,10 @@
 use super::kept;
 use super::link::RunLink;
 use super::record::Record;
-use crate::message::{Phase, ToRun};
-use crate::page::format::{UNKNOWN, duration, fixed, thousands};
-use crate::page::storage;
 use gflownet_tour_core::lab::Settings;
+use gflownet_tour_core::message::{Phase, ToRun};
+use gflownet_tour_page::format::{UNKNOWN, duration, fixed, thousands};
+use gflownet_tour_page::storage;
 use leptos::prelude::*;
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! An ensemble: one training by several seeds, what came of each, and what they say together.
 
-use crate::message::{SeedEnd, SeedPoint, SeedReport};
-use crate::page::record::{Dot, Fate, apart};
 use gflownet_tour_core::lab::{self, Settings};
+use gflownet_tour_core::message::{SeedEnd, SeedPoint, SeedReport};
+use gflownet_tour_page::record::{Dot, Fate, apart};
 use serde_json::{Value, json};
 use std::fmt::Write;
 

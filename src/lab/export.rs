@@ -3,12 +3,12 @@
 
 use super::record::Record;
 use super::svg;
-use crate::experiment;
-use crate::onnx;
-use crate::pytorch;
-use crate::trainer::Checkpoint;
-use crate::weights::{self, Model};
+use gflownet_tour_core::experiment;
 use gflownet_tour_core::lab::{self, Asked, Settings};
+use gflownet_tour_core::pytorch;
+use gflownet_tour_core::trainer::Checkpoint;
+use gflownet_tour_core::weights::{self, Model};
+use gflownet_tour_onnx as onnx;
 use std::fmt::Write;
 
 /// What can be taken away.
@@ -201,9 +201,9 @@ fn curves(record: &Record) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::LossPoint;
-    use crate::trainer::Trainer;
     use gflownet_tour_core::lab::Loss;
+    use gflownet_tour_core::message::LossPoint;
+    use gflownet_tour_core::trainer::Trainer;
 
     /// A run of ten iterations, and the trainer that made it.
     fn trained(settings: Settings) -> (Record, Trainer) {
@@ -297,7 +297,11 @@ mod tests {
     fn the_bundled_weights_can_be_taken() {
         for experiment in experiment::all() {
             let file = format!("{}.safetensors", experiment.name);
-            let bytes = std::fs::read(format!("pretrained/{file}")).unwrap();
+            let bytes = std::fs::read(format!(
+                "{}/../../pretrained/{file}",
+                env!("CARGO_MANIFEST_DIR")
+            ))
+            .unwrap();
             let taken = take(&file, &bytes).unwrap();
             assert_eq!(taken.asked.preset, experiment.name);
             assert!(taken.from.is_some());

@@ -1,10 +1,10 @@
 //! The controls of the settings, made from the tables of what they may be.
 
-use crate::page::demo::Math;
-use crate::page::formulas as tex;
 use gflownet_tour_core::lab::{
     self, BackwardPolicy, Choice, Loss, Noise, Number, Replay, Settings,
 };
+use gflownet_tour_page::demo::Math;
+use gflownet_tour_page::formulas as tex;
 use leptos::prelude::*;
 
 /// The groups of controls: a title, and the names of choices and numbers in links.

@@ -3,9 +3,9 @@
 use super::export::{Artifact, Taken, take};
 use super::kept;
 use super::link::RunLink;
-use crate::message::Phase;
-use crate::page::storage;
 use gflownet_tour_core::lab::{Asked, Settings};
+use gflownet_tour_core::message::Phase;
+use gflownet_tour_page::storage;
 use js_sys::{Array, Uint8Array};
 use leptos::html;
 use leptos::prelude::*;

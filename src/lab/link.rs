@@ -2,10 +2,12 @@
 //! the demos go on meanwhile.
 
 use super::record::Record;
-use crate::message::{Begin, FromEngine, FromRun, Look, Phase, ToEngine, ToRun, decode, encode};
-use crate::page::link::{listen, start_worker};
-use crate::trainer::Checkpoint;
 use gflownet_tour_core::lab::Settings;
+use gflownet_tour_core::message::{
+    Begin, FromEngine, FromRun, Look, Phase, ToEngine, ToRun, decode, encode,
+};
+use gflownet_tour_core::trainer::Checkpoint;
+use gflownet_tour_page::link::{listen, start_worker};
 use js_sys::Uint8Array;
 use leptos::prelude::*;
 use std::time::Duration;

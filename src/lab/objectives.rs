@@ -1,9 +1,9 @@
 //! What the laboratory says of its recipe for two far modes, and of how far each objective comes
 //! with it: from the table that `train_distill --objectives` made.
 
-use crate::page::format::{fixed, percent};
-use crate::weights::ablation::{self, Ablation, Row};
 use gflownet_tour_core::experiment::{EXPERIMENTS, STEADY};
+use gflownet_tour_core::weights::ablation::{self, Ablation, Row};
+use gflownet_tour_page::format::{fixed, percent};
 use std::sync::LazyLock;
 
 /// The table's file. It is a part of the laboratory's.
@@ -139,8 +139,8 @@ mod view {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::objective::Objective;
-    use crate::weights::manifest::Recipe;
+    use gflownet_tour_core::objective::Objective;
+    use gflownet_tour_core::weights::manifest::Recipe;
 
     #[test]
     fn the_table_is_of_the_preset_and_of_every_objective() {
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn the_tours_recipe_is_not_steady() {
         let json = include_str!("../../pretrained/manifest.json");
-        let manifest = crate::weights::manifest::parse("m", json).unwrap();
+        let manifest = gflownet_tour_core::weights::manifest::parse("m", json).unwrap();
         let model = manifest.models.iter().find(|m| m.name == "hard_off_policy");
         let runs = &model.unwrap().ensemble;
         let is_lost = |masses: &Vec<f64>| masses.iter().any(|mass| *mass < HELD);

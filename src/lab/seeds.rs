@@ -4,13 +4,15 @@
 use super::ensemble::{Ensemble, ITERATIONS, LOST, SEEDS, SeedRun, median};
 use super::keep::save;
 use super::svg;
-use crate::message::{BeginSeeds, FromEngine, FromRun, ToEngine, ToRun, decode, encode};
-use crate::page::format::{UNKNOWN, fixed, percent, place, thousands};
-use crate::page::link::{listen, start_worker};
-use crate::page::picture::CELLS;
-use crate::page::record::Fate;
-use crate::page::screen::Screen;
 use gflownet_tour_core::lab::{Number, Settings, read_number};
+use gflownet_tour_core::message::{
+    BeginSeeds, FromEngine, FromRun, ToEngine, ToRun, decode, encode,
+};
+use gflownet_tour_page::format::{UNKNOWN, fixed, percent, place, thousands};
+use gflownet_tour_page::link::{listen, start_worker};
+use gflownet_tour_page::picture::CELLS;
+use gflownet_tour_page::record::Fate;
+use gflownet_tour_page::screen::Screen;
 use js_sys::{Reflect, Uint8Array};
 use leptos::html;
 use leptos::prelude::*;

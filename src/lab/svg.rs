@@ -3,10 +3,10 @@
 
 use super::ensemble::{BandPoint, Ensemble};
 use super::record::Record;
-use crate::message::SeedPoint;
-use crate::page::format::{fixed, superscript, thousands};
-use crate::page::picture::{CELLS, axis_top, centres, within};
-use crate::page::record::{Axis, Fate, ROWS};
+use gflownet_tour_core::message::SeedPoint;
+use gflownet_tour_page::format::{fixed, superscript, thousands};
+use gflownet_tour_page::picture::{CELLS, axis_top, centres, within};
+use gflownet_tour_page::record::{Axis, Fate, ROWS};
 use std::fmt::Write;
 
 /// The width of a picture that is a file.
@@ -338,7 +338,7 @@ pub fn curves(record: &Record) -> Result<String, String> {
     let settings = &record.settings;
     let truth = settings.target().log_partition();
     let x = linear((0.0, settings.iterations.into()));
-    let of = |value: fn(&crate::message::LossPoint) -> f64| -> Vec<(f64, f64)> {
+    let of = |value: fn(&gflownet_tour_core::message::LossPoint) -> f64| -> Vec<(f64, f64)> {
         let points = record.curve.iter();
         points.map(|p| (f64::from(p.iteration), value(p))).collect()
     };
@@ -502,8 +502,8 @@ impl Svg {
 mod tests {
     use super::super::ensemble::{self as of, tests::ensemble as example};
     use super::*;
-    use crate::message::{LossPoint, RunPicture};
     use gflownet_tour_core::lab::Settings;
+    use gflownet_tour_core::message::{LossPoint, RunPicture};
     use roxmltree::{Document, Node};
 
     const ALL: [Ink; 11] = [

@@ -3,21 +3,21 @@
 use super::compare::Pin;
 use super::link::RunLink;
 use super::record::Record;
-use crate::balance::BackwardLoop;
-use crate::message::{DeviceUsed, Phase, ToRun};
-use crate::mixture::{Mixture, Mode};
-use crate::page::flow_map::View;
-use crate::page::flow_panel::draw_maps;
-use crate::page::format::{
+use gflownet_tour_core::balance::BackwardLoop;
+use gflownet_tour_core::lab::Settings;
+use gflownet_tour_core::message::{DeviceUsed, Phase, ToRun};
+use gflownet_tour_core::mixture::{Mixture, Mode};
+use gflownet_tour_page::flow_map::View;
+use gflownet_tour_page::flow_panel::draw_maps;
+use gflownet_tour_page::format::{
     TEMPERATURE_STEP, TEMPERATURES, UNKNOWN, duration, fixed, percent, place, superscript,
     thousands,
 };
-use crate::page::palette::Palette;
-use crate::page::picture::{CELLS, Curve, Landscape, Picture, centres};
-use crate::page::plot::{Layout, Scene, draw};
-use crate::page::record::{Axis, BOX, loss as loss_words, path};
-use crate::page::screen::Screen;
-use gflownet_tour_core::lab::Settings;
+use gflownet_tour_page::palette::Palette;
+use gflownet_tour_page::picture::{CELLS, Curve, Landscape, Picture, centres};
+use gflownet_tour_page::plot::{Layout, Scene, draw};
+use gflownet_tour_page::record::{Axis, BOX, loss as loss_words, path};
+use gflownet_tour_page::screen::Screen;
 use leptos::html;
 use leptos::prelude::*;
 use web_sys::{Element, HtmlCanvasElement};
@@ -623,7 +623,7 @@ fn Numbers(link: RunLink) -> impl IntoView {
         let (means, truth) = modes.get().unwrap_or_default();
         let rows = means.into_iter().zip(truth).enumerate();
         let rows = rows.map(|(mode, (mean, truth))| {
-            let share = move |of: fn(&crate::message::RunPicture) -> &[f64]| {
+            let share = move |of: fn(&gflownet_tour_core::message::RunPicture) -> &[f64]| {
                 move || {
                     link.record.with(|record| {
                         let picture = record.as_ref().and_then(|r| r.picture.as_ref());

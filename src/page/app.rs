@@ -7,7 +7,7 @@ use super::sections::{
     Bug, Collapse, Colophon, HappyCase, Harder, LieDetector, OffPolicy, SECTIONS, Setup,
     Temperature, TrainHere,
 };
-use crate::message::GpuStatus;
+use gflownet_tour_core::message::GpuStatus;
 use leptos::prelude::*;
 
 /// Puts the page into the document's body.

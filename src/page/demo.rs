@@ -12,9 +12,11 @@ use super::picture::{
 use super::plot::{Layout, Scene, draw};
 use super::screen::Screen;
 use super::scrub::{Scrub, Scrubber};
-use crate::balance::BackwardLoop;
-use crate::experiment::{self, DEFAULT_SEED, Experiment};
-use crate::message::{BatchResult, DeviceChoice, DeviceUsed, GpuStatus, PLACEHOLDER_STD};
+use gflownet_tour_core::balance::BackwardLoop;
+use gflownet_tour_core::experiment::{self, DEFAULT_SEED, Experiment};
+use gflownet_tour_core::message::{
+    BatchResult, DeviceChoice, DeviceUsed, GpuStatus, PLACEHOLDER_STD,
+};
 use leptos::html;
 use leptos::prelude::*;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The flow of a model as numbers that a heat map shows: what is shown at a cell, and what the
 //! whole says.
 
-use crate::message::FlowMap;
+use gflownet_tour_core::message::FlowMap;
 
 /// How far below the highest flow the colour scale reaches, in nats.
 pub const DEPTH: f64 = 7.0;

@@ -9,8 +9,8 @@ use super::palette::{Palette, Rgb, mix};
 use super::picture::{Curve, Landscape, centres, within};
 use super::plot::{Sheet, solid, told};
 use super::study::{Inquiry, ModelChoice, StudyPanel, subject};
-use crate::experiment::Experiment;
-use crate::message::{Question, Study};
+use gflownet_tour_core::experiment::Experiment;
+use gflownet_tour_core::message::{Question, Study};
 use leptos::ev::PointerEvent;
 use leptos::html;
 use leptos::prelude::*;
@@ -32,7 +32,7 @@ const AXIS: f64 = 30.0;
 
 /// Where the cursor is.
 #[derive(Clone, Copy)]
-pub(crate) struct Cursor {
+pub struct Cursor {
     cell: RwSignal<usize>,
     t: RwSignal<usize>,
 }
@@ -279,7 +279,7 @@ fn read(experiment: &Experiment, view: &View, cell: usize, t: usize) -> String {
 }
 
 /// Draws the three maps, and a cursor where there is one.
-pub(crate) fn draw_maps(
+pub fn draw_maps(
     canvas: &HtmlCanvasElement,
     landscape: Landscape<'_>,
     view: &View,

@@ -3,8 +3,8 @@
 
 use super::numbers;
 use super::schedule::Schedule;
-use crate::experiment::{self, COUNT, EXPERIMENTS, TEMPERED};
-use crate::message::{
+use gflownet_tour_core::experiment::{self, COUNT, EXPERIMENTS, TEMPERED};
+use gflownet_tour_core::message::{
     BatchResult, DeviceChoice, FromEngine, GpuStatus, Question, SampleRequest, StudyRequest,
     StudyResult, ToEngine, decode, encode,
 };
@@ -482,13 +482,13 @@ fn settled(outcome: Result<(), String>) -> ModelState {
     }
 }
 
-pub(crate) fn listen(target: &EventTarget, kind: &str, act: impl FnMut(Event) + 'static) {
+pub fn listen(target: &EventTarget, kind: &str, act: impl FnMut(Event) + 'static) {
     let act = Closure::<dyn FnMut(Event)>::new(act).into_js_value();
     // The browsers that have workers do not refuse a listener.
     let _ = target.add_event_listener_with_callback(kind, act.unchecked_ref());
 }
 
-pub(crate) fn start_worker() -> Result<Worker, String> {
+pub fn start_worker() -> Result<Worker, String> {
     let url = beside_the_page(WORKER)?;
     let options = WorkerOptions::new();
     options.set_type(WorkerType::Module);
@@ -497,7 +497,7 @@ pub(crate) fn start_worker() -> Result<Worker, String> {
 }
 
 /// The absolute URL of `name` in the page's own folder.
-pub(crate) fn beside_the_page(name: &str) -> Result<String, String> {
+pub fn beside_the_page(name: &str) -> Result<String, String> {
     let base = document().base_uri().ok().flatten();
     base.and_then(|base| Url::new_with_base(name, &base).ok())
         .map(|url| url.href())

@@ -3,9 +3,11 @@
 
 use super::format::{UNKNOWN, enumeration, fixed, percent, place, spelled, thousands};
 use super::record;
-use crate::experiment::Experiment;
-use crate::weights::ablation::{self, Ablation};
-use crate::weights::manifest::{self, CurvePoint, Manifest, ModelEntry, TemperedEntry};
+use gflownet_tour_core::experiment::Experiment;
+use gflownet_tour_core::weights::ablation::{self, Ablation};
+use gflownet_tour_core::weights::manifest::{
+    self, CurvePoint, Manifest, ModelEntry, TemperedEntry,
+};
 use std::sync::LazyLock;
 
 const FILE: &str = "pretrained/manifest.json";
@@ -206,7 +208,7 @@ mod tests {
     /// build.rs leaves out what no figure shows.
     #[test]
     fn the_tours_models_have_their_training_and_seeds() {
-        for experiment in &crate::experiment::EXPERIMENTS {
+        for experiment in &gflownet_tour_core::experiment::EXPERIMENTS {
             let entry = model(experiment.name).unwrap();
             assert!(entry.curve.len() >= 100 && entry.ensemble.len() > 1);
         }

@@ -1,11 +1,11 @@
 //! What a figure shows, as plain numbers: curves, bars and trajectories. How it is drawn is
 //! [`plot`](super)'s business.
 
-use crate::experiment::{self, Experiment};
-use crate::message::{BatchResult, PLACEHOLDER_STD};
-use crate::mixture::{Mode, normal_between};
-use crate::policy::Policy;
-use crate::rollout::Rollout;
+use gflownet_tour_core::experiment::{self, Experiment};
+use gflownet_tour_core::message::{BatchResult, PLACEHOLDER_STD};
+use gflownet_tour_core::mixture::{Mode, normal_between};
+use gflownet_tour_core::policy::Policy;
+use gflownet_tour_core::rollout::Rollout;
 
 /// Histogram bins over the plotted range.
 pub const BINS: u32 = 80;
@@ -245,7 +245,7 @@ pub fn fingerprint(histogram: &[f32]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::EXPERIMENTS;
+    use gflownet_tour_core::experiment::EXPERIMENTS;
 
     #[test]
     fn the_placeholder_is_a_density_and_its_samples_agree_with_it() {
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn chance_is_what_perfect_samples_show() {
-        use crate::noise::ThreefryRng;
+        use gflownet_tour_core::noise::ThreefryRng;
         let experiment = &EXPERIMENTS[4];
         let (target, (lo, hi)) = (experiment.target(), experiment.plot_range());
         let width = (hi - lo) / f64::from(BINS);

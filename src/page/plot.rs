@@ -4,7 +4,7 @@
 use super::format::{fixed, place};
 use super::palette::{Palette, Rgb};
 use super::picture::{Landscape, Picture, axis_top, centres, within};
-use crate::mixture::Mode;
+use gflownet_tour_core::mixture::Mode;
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::Ranged;
 use plotters::coord::types::RangedCoordf64;

@@ -2,7 +2,7 @@
 //! says of modes, and the runs of other seeds. How it is drawn is [`history`](super)'s business.
 
 use super::format::{fixed, spelled, thousands};
-use crate::weights::manifest::{CurvePoint, ModelEntry, SeedResult};
+use gflownet_tour_core::weights::manifest::{CurvePoint, ModelEntry, SeedResult};
 use std::fmt::Write;
 
 /// A mode that holds less than this part of its share counts as lost, and its run as collapsed.
@@ -265,7 +265,9 @@ mod tests {
 
     fn model(runs: &[(f64, [f64; 2])]) -> ModelEntry {
         let json = include_str!("../../pretrained/manifest.json");
-        let mut models = crate::weights::manifest::parse("m", json).unwrap().models;
+        let mut models = gflownet_tour_core::weights::manifest::parse("m", json)
+            .unwrap()
+            .models;
         let mut model = models.remove(0);
         let run = model.ensemble[0].clone();
         model.target_mode_mass = vec![0.5, 0.5];

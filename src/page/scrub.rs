@@ -4,9 +4,9 @@
 use super::format::{fixed, thousands};
 use super::link::{Engine, ModelState};
 use super::numbers;
-use crate::experiment;
-use crate::exploration::Exploration;
-use crate::message::BatchResult;
+use gflownet_tour_core::experiment;
+use gflownet_tour_core::exploration::Exploration;
+use gflownet_tour_core::message::BatchResult;
 use leptos::leptos_dom::helpers::{IntervalHandle, set_interval_with_handle};
 use leptos::prelude::*;
 use std::sync::Arc;

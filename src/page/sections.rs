@@ -17,9 +17,9 @@ use super::solved::Solved;
 use super::temperature::TemperatureFigure;
 use super::tempered::Tempered;
 use super::trace_panel::TracePanel;
-use crate::experiment::{BATCH, EXPERIMENTS, Experiment, HIDDEN};
-use crate::message::PLACEHOLDER_STD;
-use crate::policy::{MAX_STD, MIN_STD, Policy};
+use gflownet_tour_core::experiment::{BATCH, EXPERIMENTS, Experiment, HIDDEN};
+use gflownet_tour_core::message::PLACEHOLDER_STD;
+use gflownet_tour_core::policy::{MAX_STD, MIN_STD, Policy};
 use leptos::html;
 use leptos::prelude::*;
 

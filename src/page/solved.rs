@@ -5,12 +5,12 @@ use super::demo::{Demo, Math};
 use super::format::{fixed, percent, spelled, thousands};
 use super::formulas as tex;
 use super::numbers;
-use crate::archive::BackwardRollouts;
-use crate::experiment::{self, BATCH, Experiment};
-use crate::exploration::Exploration;
-use crate::options::Schedule;
-use crate::policy::FEATURES;
-use crate::weights::ablation::{Ablation, Row};
+use gflownet_tour_core::archive::BackwardRollouts;
+use gflownet_tour_core::experiment::{self, BATCH, Experiment};
+use gflownet_tour_core::exploration::Exploration;
+use gflownet_tour_core::options::Schedule;
+use gflownet_tour_core::policy::FEATURES;
+use gflownet_tour_core::weights::ablation::{Ablation, Row};
 use leptos::prelude::*;
 
 const NAME: &str = "four_mode_solved";

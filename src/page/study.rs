@@ -4,8 +4,8 @@
 use super::link::{Engine, EngineState, ModelState};
 use super::palette::Palette;
 use super::screen::Screen;
-use crate::experiment::{self, EXPERIMENTS, Experiment};
-use crate::message::{Question, Study, StudyResult};
+use gflownet_tour_core::experiment::{self, EXPERIMENTS, Experiment};
+use gflownet_tour_core::message::{Question, Study, StudyResult};
 use leptos::html;
 use leptos::prelude::*;
 use std::sync::Arc;

@@ -9,8 +9,8 @@ use super::picture::{
 };
 use super::plot::{Layout, Scene, draw};
 use super::screen::Screen;
-use crate::experiment::{DEFAULT_SEED, EXPERIMENTS, Experiment};
-use crate::message::{BatchResult, DeviceChoice};
+use gflownet_tour_core::experiment::{DEFAULT_SEED, EXPERIMENTS, Experiment};
+use gflownet_tour_core::message::{BatchResult, DeviceChoice};
 use leptos::html;
 use leptos::prelude::*;
 use std::sync::Arc;

@@ -10,11 +10,11 @@ use super::picture::{
 };
 use super::plot::{Layout, Scene, draw};
 use super::screen::Screen;
-use crate::archive::BackwardRollouts;
-use crate::experiment::{self, DEFAULT_SEED, TEMPERED, TEMPERED_BETAS};
-use crate::message::{BatchResult, DeviceChoice};
-use crate::tempered::Score;
-use crate::weights::manifest::TemperedEntry;
+use gflownet_tour_core::archive::BackwardRollouts;
+use gflownet_tour_core::experiment::{self, DEFAULT_SEED, TEMPERED, TEMPERED_BETAS};
+use gflownet_tour_core::message::{BatchResult, DeviceChoice};
+use gflownet_tour_core::tempered::Score;
+use gflownet_tour_core::weights::manifest::TemperedEntry;
 use leptos::html;
 use leptos::prelude::*;
 use std::sync::Arc;

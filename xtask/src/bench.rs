@@ -108,8 +108,8 @@ pub fn run(root: &Path, machine: &str) -> Result<()> {
     // These files again with their functions' names; the next build of the page strips them.
     let mut files = Vec::new();
     for (package, bin, profile) in [
-        ("gflownet-tour", "page", "page"),
-        ("gflownet-tour", "lab", "page"),
+        ("gflownet-tour-page", "page", "page"),
+        ("gflownet-tour-lab", "lab", "page"),
         ("gflownet-tour-engine", "engine", "wasm"),
     ] {
         let mut link = tools.wasm(cargo(["rustc", "--package", package, "--bin", bin]));

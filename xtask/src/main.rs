@@ -21,6 +21,7 @@ Usage: cargo xtask COMMAND
   serve [--port N]    build the page and serve it on 127.0.0.1 (port 8080), again on every change
   build               build the page into dist/, ready to be put on any static host
   test                run every check: format, lints, docs, tests, and the page in a real browser
+  audit               check the dependencies' advisories, licences, sources and duplicates
   bench [MACHINE]     measure speed, natively, in a browser and against the peers, and write
                       benches/runs/DATE-MACHINE/ and the README's table
   train-distill ...   train the bundled models (`cargo xtask train-distill --help` lists more)
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
         }
         // The trainer reads its own arguments, --help too.
         Some("train-distill") => train_distill(rest),
-        Some("serve" | "build" | "test" | "bench")
+        Some("serve" | "build" | "test" | "audit" | "bench")
             if rest.iter().any(|a| a == "--help" || a == "-h") =>
         {
             usage();
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Some("serve") => port(&rest).and_then(serve),
         Some("build") => no_arguments("build", &rest).and_then(|()| build()),
         Some("test") => no_arguments("test", &rest).and_then(|()| test()),
+        Some("audit") => no_arguments("audit", &rest).and_then(|()| audit()),
         Some("bench") => bench::machine(&rest).and_then(|machine| bench::run(&root(), &machine)),
         _ => Err(Failure::Usage(format!(
             "there is no command `{}`",
@@ -223,6 +225,36 @@ fn test() -> Result<()> {
             .env("GFLOWNET_TOUR_DIST", root.join("dist"))
             .env("CHROME", browser),
     )?;
+    steps.summary();
+    Ok(())
+}
+
+/// What deny.toml asks of the dependencies. Not a part of [`test`]: its tool takes minutes to compile
+/// and its answer changes with the day.
+fn audit() -> Result<()> {
+    let root = root();
+    let deny = setup::cargo_deny()?;
+    let check = |what: &[&str]| {
+        let mut command = Command::new(&deny);
+        command
+            .args(["--workspace", "check"])
+            .args(what)
+            .current_dir(&root);
+        command
+    };
+    let mut steps = Steps::start();
+    steps.run(
+        "licences, sources, duplicates",
+        &mut check(&["licenses", "sources", "bans"]),
+    )?;
+    if !setup::reachable("github.com:443") {
+        return Err(Failure::Failed(
+            "the advisories were not checked: their database is on github.com, which cannot be \
+             reached from here"
+                .into(),
+        ));
+    }
+    steps.run("advisories", &mut check(&["advisories"]))?;
     steps.summary();
     Ok(())
 }

@@ -26,6 +26,18 @@ use std::collections::BTreeMap;
 /// deviations that are not the usual ones by the metadata `std_range`, as `{"min_std":0.05,
 /// "max_std":2.0}`. A model whose objective learned a flow has that network too, of the same shape
 /// under `flow.`: the first of its two outputs is log F(x, t).
+///
+/// ```
+/// use gflownet_tour_core::weights::{self, Model};
+/// let file = "../../pretrained/four_mode_solved.safetensors";
+/// let bytes = std::fs::read(file)?;
+/// let model: Model = weights::parse(file, &bytes)?;
+/// assert_eq!(model.metadata["experiment"], "four_mode_solved");
+/// assert_eq!(model.forward.inputs().layers(), 5);
+/// // What is written again is the same file.
+/// assert_eq!(weights::serialize(&model), bytes);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     /// The forward policy, which samples.
@@ -50,6 +62,7 @@ pub struct Model {
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the fields are what the message tells")]
 pub enum WeightsError {
     /// The bytes end before, or go on after, the end that the header gives.
     #[error(

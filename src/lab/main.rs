@@ -3,7 +3,7 @@
 #[cfg(target_arch = "wasm32")]
 fn main() {
     console_error_panic_hook::set_once();
-    gflownet_tour::lab::run();
+    gflownet_tour_lab::run();
 }
 
 #[cfg(not(target_arch = "wasm32"))]

@@ -3,7 +3,7 @@
 #[cfg(target_arch = "wasm32")]
 fn main() {
     console_error_panic_hook::set_once();
-    gflownet_tour::page::run();
+    gflownet_tour_page::run();
 }
 
 #[cfg(not(target_arch = "wasm32"))]

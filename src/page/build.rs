@@ -7,11 +7,11 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::{env, error::Error, fs};
 
-const FORMULAS: &str = "src/page/formulas.txt";
-const MANIFEST: &str = "pretrained/manifest.json";
+const FORMULAS: &str = "formulas.txt";
+const MANIFEST: &str = "../../pretrained/manifest.json";
 /// How many models come first in the manifest and are shown with their training.
 const TOUR: usize = 5;
-const ABLATION: &str = "pretrained/four_mode_solved.ablation.json";
+const ABLATION: &str = "../../pretrained/four_mode_solved.ablation.json";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");

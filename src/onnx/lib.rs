@@ -4,7 +4,9 @@
 //! Input `state` [batch, 2], rows (x, t); output `policy` [batch, 2], rows (mean, standard
 //! deviation) of the action. `tests/python/check_pretrained.py` runs it in ONNX Runtime.
 
-use crate::policy::{FREQUENCIES, Inputs, LINEAR_GAIN, Policy, SQUARE_GAIN, WAVE_GAIN};
+use gflownet_tour_core::policy::{
+    FREQUENCIES, Inputs, LINEAR_GAIN, Policy, SQUARE_GAIN, WAVE_GAIN,
+};
 use prost::Message;
 
 /// The operator set: the first one of 2023, which every runtime in use reads.
@@ -300,7 +302,7 @@ pub fn serialize(policy: &Policy<f32>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::noise::ThreefryRng;
+    use gflownet_tour_core::noise::ThreefryRng;
 
     fn check(policy: &Policy<f32>, first_weights: &[i64]) {
         let model = ModelProto::decode(serialize(policy).as_slice()).unwrap();

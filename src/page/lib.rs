@@ -1,5 +1,7 @@
 //! The page: a text with demos. What can be tested without a browser (numbers, pictures as
 //! data, the schedule of requests) is compiled everywhere; the rest only for wasm32.
+//!
+//! A crate of its own, so that a change here builds nothing but the page, and its laboratory.
 
 pub mod flow_map;
 pub mod format;
@@ -14,21 +16,21 @@ mod algebra;
 #[cfg(target_arch = "wasm32")]
 mod app;
 #[cfg(target_arch = "wasm32")]
-pub(crate) mod demo;
+pub mod demo;
 #[cfg(target_arch = "wasm32")]
-pub(crate) mod flow_panel;
+pub mod flow_panel;
 #[cfg(target_arch = "wasm32")]
 mod history;
 #[cfg(target_arch = "wasm32")]
 mod laboratory;
 #[cfg(target_arch = "wasm32")]
-pub(crate) mod link;
+pub mod link;
 #[cfg(target_arch = "wasm32")]
-pub(crate) mod plot;
+pub mod plot;
 #[cfg(target_arch = "wasm32")]
 mod predict;
 #[cfg(target_arch = "wasm32")]
-pub(crate) mod screen;
+pub mod screen;
 #[cfg(target_arch = "wasm32")]
 mod scrub;
 #[cfg(target_arch = "wasm32")]
@@ -36,7 +38,7 @@ mod sections;
 #[cfg(target_arch = "wasm32")]
 mod solved;
 #[cfg(target_arch = "wasm32")]
-pub(crate) mod storage;
+pub mod storage;
 #[cfg(target_arch = "wasm32")]
 mod study;
 #[cfg(target_arch = "wasm32")]
