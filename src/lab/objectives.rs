@@ -89,7 +89,7 @@ pub use view::Objectives;
 
 #[cfg(target_arch = "wasm32")]
 mod view {
-    use super::{cells, table};
+    use super::{STEADY, cells, table};
     use leptos::prelude::*;
 
     /// The table, to open.
@@ -112,8 +112,8 @@ mod view {
                 <div class="lab-table">
                     <table>
                         <caption>
-                            "The preset “two far modes, off-policy, steady” by each objective: medians of "
-                            {table.seeds.len()} " seeds. log Z is less its true value, in nats"
+                            {STEADY.title} ": each objective, medians of " {table.seeds.len()}
+                            " seeds. log Z is less its true value, in nats"
                         </caption>
                         <thead>
                             <tr>
