@@ -3,8 +3,7 @@
 use gflownet_tour_core::lab::{self, Settings};
 use gflownet_tour_core::message::{SeedEnd, SeedPoint, SeedReport};
 use gflownet_tour_page::record::{Dot, Fate, apart};
-use serde_json::{Value, json};
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 /// How many seeds an ensemble has.
 pub const SEEDS: u64 = 16;
@@ -233,44 +232,87 @@ impl Ensemble {
     }
 
     /// Everything, as JSON: the settings as a file of them has them, the collapse, and each run
-    /// with its curves as rows like those of [`Ensemble::csv`], its masses and its density.
+    /// with its curves as rows like those of [`Ensemble::csv`], its masses and its density. Written
+    /// here: a library's writer for so many fields would be a tenth of the laboratory's file.
     ///
     /// # Errors
     /// Never for finite settings; the caller still gets a `Result`, not a panic.
     pub fn json(&self, preset: &str, lost: f64) -> Result<String, serde_json::Error> {
-        let settings: Value = serde_json::from_str(&lab::to_json(&self.settings, preset)?)?;
+        let settings = lab::to_json(&self.settings, preset)?;
+        let target = self.settings.target();
         let collapse = self.collapse(lost);
-        let runs = self.runs.iter().map(|run| {
-            let row = |p: &SeedPoint| json!([p.iteration, p.loss, p.log_z, p.total_variation]);
-            let end = run.end.as_ref();
-            json!({
-                "seed": run.seed,
-                "iterations": run.iteration,
-                "curve": run.points.iter().map(row).collect::<Vec<_>>(),
-                "is_finished": end.is_some(),
-                "diverged_at": end.and_then(|end| end.diverged_at),
-                "total_variation": run.total_variation(),
-                "log_z": run.log_z(),
-                "mode_mass": end.map(|end| &end.mode_mass),
-                "lost_a_mode": self.fate(run, lost).map(|fate| fate != Fate::Whole),
-                "density": end.map(|end| &end.density),
-            })
-        });
-        let all = json!({
-            "settings": settings,
-            "log_z_true": self.settings.target().log_partition(),
-            "target_mode_mass": self.settings.target().mode_mass(),
-            "density_range": [self.range.0, self.range.1],
-            "lost_below_share": lost,
-            "lost": collapse.lost,
-            "of": collapse.of,
-            "diverged": collapse.diverged,
-            "interval_95": [collapse.interval.0, collapse.interval.1],
-            "curve_columns": ["iteration", "loss", "log_z", "total_variation"],
-            "runs": runs.collect::<Vec<_>>(),
-        });
-        Ok(serde_json::to_string_pretty(&all)? + "\n")
+        let mut text = String::from("{\n");
+        let mut field = |name: &str, value: String| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "\"{name}\": {value},");
+        };
+        field("settings", settings.trim_end().to_owned());
+        field("log_z_true", number(target.log_partition()));
+        field("target_mode_mass", list(target.mode_mass(), number));
+        field("density_range", list([self.range.0, self.range.1], number));
+        field("lost_below_share", number(lost));
+        field("lost", collapse.lost.to_string());
+        field("of", collapse.of.to_string());
+        field("diverged", collapse.diverged.to_string());
+        let (low, high) = collapse.interval;
+        field("interval_95", list([low, high], number));
+        let columns = ["iteration", "loss", "log_z", "total_variation"];
+        field("curve_columns", list(columns, |name| format!("\"{name}\"")));
+        let runs = list(&self.runs, |run| self.run_json(run, lost));
+        let _ = writeln!(text, "\"runs\": {runs}\n}}");
+        Ok(text)
     }
+
+    fn run_json(&self, run: &SeedRun, lost: f64) -> String {
+        let or_null = |value: Option<String>| value.unwrap_or_else(|| "null".to_owned());
+        let row = |p: &SeedPoint| {
+            let [loss, log_z] = [p.loss, p.log_z].map(number);
+            let tv = number(p.total_variation);
+            format!("[{}, {loss}, {log_z}, {tv}]", p.iteration)
+        };
+        let end = run.end.as_ref();
+        let fate = self.fate(run, lost).map(|fate| fate != Fate::Whole);
+        let fields = [
+            ("seed", run.seed.to_string()),
+            ("iterations", run.iteration.to_string()),
+            ("is_finished", end.is_some().to_string()),
+            (
+                "diverged_at",
+                or_null(end.and_then(|end| Some(end.diverged_at?.to_string()))),
+            ),
+            (
+                "total_variation",
+                or_null(run.total_variation().map(number)),
+            ),
+            ("log_z", or_null(run.log_z().map(number))),
+            (
+                "mode_mass",
+                or_null(end.map(|end| list(end.mode_mass.iter().copied(), number))),
+            ),
+            ("lost_a_mode", or_null(fate.map(|lost| lost.to_string()))),
+            ("curve", list(&run.points, row)),
+            (
+                "density",
+                or_null(end.map(|end| list(end.density.iter().copied(), number))),
+            ),
+        ];
+        let fields = fields.map(|(name, value)| format!("\"{name}\": {value}"));
+        format!("\n{{{}}}", fields.join(", "))
+    }
+}
+
+/// A number as JSON; null for what is none.
+fn number(value: impl Into<f64> + Display + Copy) -> String {
+    match value.into().is_finite() {
+        true => value.to_string(),
+        false => "null".to_owned(),
+    }
+}
+
+/// A list as JSON.
+fn list<T>(values: impl IntoIterator<Item = T>, write: impl Fn(T) -> String) -> String {
+    let values: Vec<String> = values.into_iter().map(write).collect();
+    format!("[{}]", values.join(", "))
 }
 
 /// The median of sorted values.
@@ -299,6 +341,7 @@ pub fn wilson(hits: usize, of: usize) -> (f64, f64) {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use serde_json::{Value, json};
 
     /// A far-mode ensemble of two whole runs, one that lost its left mode, one that diverged, and
     /// others that have not begun.

@@ -462,18 +462,22 @@ fn message_of(order: ToRun) -> Vec<u8> {
     encode(&ToEngine::Run(encode(&order).unwrap())).unwrap()
 }
 
-/// What the GPU trains in the browser is what the CPU trains.
-#[test]
-fn a_browsers_training_on_webgpu_is_the_native_one() {
-    let Some(mut visit) = visit(Gpu::Allowed, |site| in_the_worker(site, SLOW_CPU)) else {
+/// Trains 200 iterations in the browser and natively: every weight is within `tolerance`.
+fn is_the_native_training(gpu: Gpu, tolerance: f32) {
+    let is_gpu = gpu == Gpu::Allowed;
+    let Some(mut visit) = visit(gpu, |site| {
+        if is_gpu {
+            in_the_worker(site, SLOW_CPU);
+        }
+    }) else {
         return;
     };
     let settings = Settings {
         iterations: 200,
         ..Settings::default()
     };
-    let (report, was_on_gpu) = trained_in_a_worker(&mut visit, &settings, true);
-    assert!(was_on_gpu, "{:?}", report.why_cpu);
+    let (report, was_on_gpu) = trained_in_a_worker(&mut visit, &settings, is_gpu);
+    assert_eq!(was_on_gpu, is_gpu, "{:?}", report.why_cpu);
     let recipe = settings.recipe();
     let mut native = Trainer::new(&recipe, settings.seed);
     for _ in 0..200 {
@@ -481,6 +485,7 @@ fn a_browsers_training_on_webgpu_is_the_native_one() {
     }
     let mut browsers = Trainer::new(&recipe, settings.seed);
     assert!(browsers.restore(&report.checkpoint.expect("the last report has the weights")));
+    assert_eq!(browsers.iteration(), 200);
     let mut largest = (browsers.log_z() - native.log_z()).abs();
     for (a, b) in [
         (browsers.forward(), native.forward()),
@@ -490,8 +495,22 @@ fn a_browsers_training_on_webgpu_is_the_native_one() {
             largest = largest.max((a - b).abs());
         }
     }
-    eprintln!("WebGPU in the browser and native after 200 iterations: weights within {largest:e}");
-    assert!(largest < 1e-2, "{largest}");
+    let device = if is_gpu { "WebGPU" } else { "the CPU" };
+    eprintln!(
+        "{device} in the browser and native after 200 iterations: weights within {largest:e}"
+    );
+    assert!(largest < tolerance, "{largest}");
+}
+
+/// What a browser trains is what a native program trains.
+#[test]
+fn a_browsers_training_is_the_native_one() {
+    is_the_native_training(Gpu::Denied, 1e-3);
+}
+
+#[test]
+fn a_browsers_training_on_webgpu_is_the_native_one() {
+    is_the_native_training(Gpu::Allowed, 1e-2);
 }
 
 /// Prints what a reader with this machine would feel; asserts no time. Run it on a quiet machine:
