@@ -25,6 +25,14 @@ pub struct Pin {
     pub link: RunLink,
 }
 
+impl Pin {
+    /// The class of its line, in the curves and in the table.
+    pub fn class(self) -> &'static str {
+        const CLASSES: [&str; MOST] = ["pin-a", "pin-b", "pin-c", "pin-d"];
+        CLASSES[(self.letter as usize - 'A' as usize) % MOST]
+    }
+}
+
 /// The bench: the run that the controls are for, and the pinned ones.
 #[derive(Clone, Copy)]
 pub struct Bench {
@@ -174,7 +182,12 @@ pub fn Compare(bench: Bench, settings: RwSignal<Settings>) -> impl IntoView {
                         )
                 }}
             </p>
-            <div class="lab-table" hidden=move || pins.with(Vec::is_empty)>
+            <div
+                class="lab-table"
+                tabindex="0"
+                role="group"
+                aria-label="Pinned runs"
+                hidden=move || pins.with(Vec::is_empty)>
                 <table>
                     <caption>"Pinned runs"</caption>
                     <thead>
@@ -235,7 +248,9 @@ fn row(pin: Pin, bench: Bench, settings: RwSignal<Settings>) -> impl IntoView {
     };
     view! {
         <tr class=format!("lab-pinned-{letter}")>
-            <th scope="row">{letter.to_string()}</th>
+            <th scope="row">
+                <span class=format!("key {}", pin.class())>{letter.to_string()}</span>
+            </th>
             <td class="lab-differences">{differences}</td>
             <td>
                 {told(|r| {

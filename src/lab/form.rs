@@ -162,7 +162,7 @@ fn NumberField(number: &'static Number, settings: RwSignal<Settings>) -> impl In
                 aria-describedby=why.clone()
                 on:change=change
             />
-            <p class="lab-wrong" id=why hidden=move || wrong.get().is_none()>{move || wrong.get()}</p>
+            <p class="lab-wrong" id=why aria-live="polite">{move || wrong.get()}</p>
         </div>
     }
 }

@@ -143,7 +143,7 @@ mod view {
         Some(view! {
             <details class="lab-group lab-objectives">
                 <summary>"How far each objective comes on two far modes"</summary>
-                <div class="lab-table">
+                <div class="lab-table" tabindex="0" role="group" aria-label="Objectives">
                     <table>
                         <caption>
                             {STEADY.title} ": each objective, medians of " {table.seeds.len()}

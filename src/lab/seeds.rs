@@ -354,7 +354,7 @@ pub fn Seeds(settings: RwSignal<Settings>, preset: RwSignal<&'static str>) -> im
             </p>
             <div hidden=is_empty>
                 <Band link lost over />
-                <div class="lab-table">
+                <div class="lab-table" tabindex="0" role="group" aria-label="Runs of the ensemble">
                     <table>
                         <caption>"Each run at its end"</caption>
                         <thead>

@@ -19,12 +19,12 @@ struct Ink(&'static str, &'static str, &'static str);
 const TARGET: Ink = Ink("target", "--ink", "#1d1f21");
 const MODEL: Ink = Ink("model", "--model", "#0072b2");
 const SAMPLE: Ink = Ink("sample", "--sample", "#bfdcf0");
-const PATH: Ink = Ink("path", "--path", "#3f7fae");
+const PATH: Ink = Ink("path", "--path", "#17507c");
 const START: Ink = Ink("start", "--start", "#f0e442");
-const MODE: Ink = Ink("mode", "--mode", "#9a9a94");
-const AXIS: Ink = Ink("axis", "--axis", "#8c8c86");
+const MODE: Ink = Ink("mode", "--mode", "#73736e");
+const AXIS: Ink = Ink("axis", "--axis", "#7d7d77");
 const LABEL: Ink = Ink("label", "--label", "#54585e");
-const LEFT: Ink = Ink("left", "--bug", "#d55e00");
+const LEFT: Ink = Ink("left", "--bug", "#bb4b00");
 const RIGHT: Ink = Ink("right", "--flow", "#5e3c99");
 const PAPER: Ink = Ink("paper", "--paper", "#fffefa");
 

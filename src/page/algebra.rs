@@ -1,12 +1,14 @@
 //! The bug as algebra: what each of the three backward loops asks for, beside what the model that
 //! was trained with it does.
 
+use super::as_table::{self, AsTable};
 use super::demo::{Math, model_colour};
 use super::format::{UNKNOWN, fixed};
 use super::formulas as tex;
 use super::palette::Palette;
-use super::picture::{CELLS, Curve, axis_top, centres, target_curve, within};
+use super::picture::{CELLS, Curve, axis_top, centres, in_rows, target_curve, within};
 use super::plot::{Sheet, told};
+use super::share::AddressBar;
 use super::study::{Inquiry, StudyPanel};
 use gflownet_tour_core::balance::BackwardLoop;
 use gflownet_tour_core::experiment::{self, EXPERIMENTS, Experiment};
@@ -35,8 +37,10 @@ fn loop_title(counted: BackwardLoop) -> String {
 /// The part, closed at first.
 #[component]
 pub fn BugAlgebra() -> impl IntoView {
-    let chosen = RwSignal::new(BackwardLoop::CountsForced);
-    let inquiry = Inquiry::new(move || {
+    let bar = expect_context::<AddressBar>();
+    let chosen = bar.signal(|state, _| &mut state.algebra.counted, 0);
+    let is_open = bar.signal(|state, _| &mut state.algebra.is_open, 0);
+    let inquiry = Inquiry::new(is_open, move || {
         let experiment = taught(chosen.get());
         let range = experiment.plot_range();
         let cells = CELLS;
@@ -81,6 +85,7 @@ pub fn BugAlgebra() -> impl IntoView {
         })
         .unwrap_or_default()
     };
+    let table = move || about(&numbers).unwrap_or_default();
     let modes = taught(BackwardLoop::Correct).modes.len();
     let controls = move || {
         BackwardLoop::ALL
@@ -91,7 +96,7 @@ pub fn BugAlgebra() -> impl IntoView {
                             type="radio"
                             name="bug-loop"
                             value=taught(counted).name
-                            checked=counted == chosen.get_untracked()
+                            prop:checked=move || counted == chosen.get()
                             on:change=move |_| chosen.set(counted)
                         />
                         {loop_title(counted)}
@@ -105,6 +110,7 @@ pub fn BugAlgebra() -> impl IntoView {
             name="algebra"
             title="The bug as algebra: three loops, three models, and what each loss asked for"
             inquiry
+            spoken=Signal::derive(finding)
             controls=move || {
                 view! {
                     <fieldset class="switch">
@@ -130,6 +136,7 @@ pub fn BugAlgebra() -> impl IntoView {
                     <span class="key dot">"start, S₀"</span>
                 </figcaption>
             </figure>
+            <AsTable of="The numbers of the three densities".to_owned() table />
             <p class="finding">{finding}</p>
             <dl class="numbers">
                 <dt><Math formula=tex::LOG_Z />", learned"</dt>
@@ -188,6 +195,20 @@ pub fn BugAlgebra() -> impl IntoView {
             </p>
         </StudyPanel>
     }
+}
+
+/// The figure's numbers as a table.
+fn numbers(experiment: &Experiment, asked: &Asked) -> String {
+    let target: Vec<f32> = target_curve(experiment)
+        .iter()
+        .map(|c| c.1 as f32)
+        .collect();
+    let columns = [&target, &asked.asked, &asked.density].map(|cells| in_rows(cells));
+    as_table::html(
+        "Densities over x, each a mean over an equal part of the plot",
+        &["x", "target", "asked for", "model"],
+        &as_table::rows_over(experiment.plot_range(), &columns, 3),
+    )
 }
 
 /// What the numbers say, in a sentence.

@@ -7,6 +7,8 @@ use super::sections::{
     Bug, Collapse, Colophon, HappyCase, Harder, LieDetector, OffPolicy, SECTIONS, Setup,
     Temperature, TrainHere,
 };
+use super::share::{AddressBar, Notices};
+use super::theme::ThemeSwitch;
 use gflownet_tour_core::message::GpuStatus;
 use leptos::prelude::*;
 
@@ -20,6 +22,9 @@ fn App() -> impl IntoView {
     provide_context(Screen::watch());
     let engine = Engine::start();
     provide_context(engine);
+    let bar = AddressBar::start();
+    provide_context(bar);
+    bar.keep(engine.device, |state, _| &mut state.engine, 0);
     Effect::new(move |_| {
         let name = engine.state.with(|state| match state {
             EngineState::Starting | EngineState::Ready => "starting",
@@ -34,6 +39,7 @@ fn App() -> impl IntoView {
     });
     view! {
         <header>
+            <ThemeSwitch />
             <h1>"A GFlowNet, taken apart"</h1>
             <p class="promise">
                 "A GFlowNet is a neural network that learns to draw samples from a landscape which it
@@ -75,5 +81,6 @@ fn App() -> impl IntoView {
             <TrainHere />
             <Colophon />
         </main>
+        <Notices />
     }
 }

@@ -196,7 +196,7 @@ fn Curves(models: Vec<&'static ModelEntry>, chosen: RwSignal<usize>) -> impl Int
         };
         let ticks = axis.ticks(4).into_iter().map(|value| {
             let place = format!("bottom: {:.2}%", 100.0 * axis.share(value));
-            view! { <span class="tick" style=place>{digits(value)}</span> }
+            view! { <span class="tick" prop:style=place>{digits(value)}</span> }
         });
         let ticks = ticks.collect_view();
         view! {
@@ -210,7 +210,7 @@ fn Curves(models: Vec<&'static ModelEntry>, chosen: RwSignal<usize>) -> impl Int
                 </svg>
                 <span
                     class=move || format!("dot {}", colour(model()))
-                    style=move || {
+                    prop:style=move || {
                         let point = point();
                         format!(
                             "left: {:.2}%; bottom: {:.2}%",
@@ -224,7 +224,7 @@ fn Curves(models: Vec<&'static ModelEntry>, chosen: RwSignal<usize>) -> impl Int
     });
     let ticks = x.ticks(5).into_iter().map(|value| {
         let place = format!("left: {:.2}%", 100.0 * x.share(value));
-        view! { <span class="tick" style=place>{thousands(value.round() as u64)}</span> }
+        view! { <span class="tick" prop:style=place>{thousands(value.round() as u64)}</span> }
     });
     let ticks = ticks.collect_view();
     view! {
@@ -245,7 +245,7 @@ fn Curves(models: Vec<&'static ModelEntry>, chosen: RwSignal<usize>) -> impl Int
                 {plots.into_iter().collect_view()}
                 <span
                     class="cursor"
-                    style=move || {
+                    prop:style=move || {
                         format!("left: {:.2}%", 100.0 * x.share(point().iteration as f64))
                     }
                 ></span>
@@ -281,7 +281,7 @@ fn Gauge(
     let count = move || record::modes_believed(log_z.get());
     let ticks = believed.ticks(8).into_iter().map(|value| {
         let place = format!("left: {:.2}%", 100.0 * believed.share(value));
-        view! { <span class="tick" style=place>{fixed(value, 0)}</span> }
+        view! { <span class="tick" prop:style=place>{fixed(value, 0)}</span> }
     });
     let ticks = ticks.collect_view();
     view! {
@@ -293,11 +293,11 @@ fn Gauge(
             <div class="gauge-bar" aria-hidden="true">
                 <span
                     class=move || format!("gauge-fill {}", colour.get())
-                    style=move || format!("width: {:.2}%", 100.0 * believed.share(count()))
+                    prop:style=move || format!("width: {:.2}%", 100.0 * believed.share(count()))
                 ></span>
                 <span
                     class="gauge-truth"
-                    style=move || {
+                    prop:style=move || {
                         format!("left: {:.2}%", 100.0 * believed.share(modes.get() as f64))
                     }
                 ></span>
@@ -331,7 +331,7 @@ pub fn Seeds() -> impl IntoView {
             let across = AXIS.share(dot.place);
             let down = 50.0 + 100.0 * f64::from(dot.row) / ROWS as f64 * 0.9;
             let style = format!("left: {:.2}%; top: {down:.0}%", 100.0 * across);
-            view! { <span class=class style=style></span> }
+            view! { <span class=class prop:style=style></span> }
         });
         let dots = dots.collect_view();
         let label = format!(
@@ -344,7 +344,7 @@ pub fn Seeds() -> impl IntoView {
             <div class=format!("strip {}", colour(model)) role="img" aria-label=label>
                 <span
                     class="median"
-                    style=format!("left: {:.2}%", 100.0 * AXIS.share(median))
+                    prop:style=format!("left: {:.2}%", 100.0 * AXIS.share(median))
                 ></span>
                 {dots}
             </div>
@@ -354,7 +354,7 @@ pub fn Seeds() -> impl IntoView {
     let ticks = (0..=6).map(|tenth| {
         let value = f64::from(tenth) / 10.0;
         let place = format!("left: {:.2}%", 100.0 * AXIS.share(value));
-        view! { <span class="tick" style=place>{fixed(value, 1)}</span> }
+        view! { <span class="tick" prop:style=place>{fixed(value, 1)}</span> }
     });
     let ticks = ticks.collect_view();
     view! {

@@ -3,6 +3,7 @@
 //!
 //! A crate of its own, so that a change here builds nothing but the page, and its laboratory.
 
+pub mod as_table;
 pub mod flow_map;
 pub mod format;
 pub mod numbers;
@@ -17,6 +18,8 @@ mod algebra;
 mod app;
 #[cfg(target_arch = "wasm32")]
 pub mod demo;
+#[cfg(target_arch = "wasm32")]
+pub mod dial;
 #[cfg(target_arch = "wasm32")]
 pub mod flow_panel;
 #[cfg(target_arch = "wasm32")]
@@ -36,7 +39,11 @@ mod scrub;
 #[cfg(target_arch = "wasm32")]
 mod sections;
 #[cfg(target_arch = "wasm32")]
+mod share;
+#[cfg(target_arch = "wasm32")]
 mod solved;
+#[cfg(target_arch = "wasm32")]
+pub mod spoken;
 #[cfg(target_arch = "wasm32")]
 pub mod storage;
 #[cfg(target_arch = "wasm32")]
@@ -45,6 +52,8 @@ mod study;
 mod temperature;
 #[cfg(target_arch = "wasm32")]
 mod tempered;
+#[cfg(target_arch = "wasm32")]
+mod theme;
 #[cfg(target_arch = "wasm32")]
 mod trace_panel;
 

@@ -113,6 +113,23 @@ pub fn nearest(curve: &[CurvePoint], iteration: f64) -> usize {
     nearest.map_or(0, |(place, _)| place)
 }
 
+/// The place that a reader at place `now` of the rising `iterations` asks for by the number `typed`:
+/// the nearest one in that direction, so that a step in the number is a step.
+pub fn toward(iterations: &[usize], now: usize, typed: f64) -> usize {
+    let Some(&at) = iterations.get(now) else {
+        return now;
+    };
+    let distance = |place: &usize| (iterations[*place] as f64 - typed).abs();
+    let nearest =
+        |places: std::ops::Range<usize>| places.min_by(|a, b| distance(a).total_cmp(&distance(b)));
+    let found = match typed.partial_cmp(&(at as f64)) {
+        Some(std::cmp::Ordering::Less) => nearest(0..now),
+        Some(std::cmp::Ordering::Greater) => nearest(now + 1..iterations.len()),
+        _ => None,
+    };
+    found.unwrap_or(now)
+}
+
 /// A point of a training in words.
 pub fn tell(model: &ModelEntry, point: &CurvePoint) -> String {
     format!(
@@ -280,6 +297,23 @@ mod tests {
             })
             .collect();
         model
+    }
+
+    #[test]
+    fn typed_iterations_go_to_the_nearest_in_their_direction() {
+        let iterations = [0, 25, 50, 1_000, 5_000];
+        for (now, typed, expected) in [
+            (2, 51.0, 3),
+            (2, 49.0, 1),
+            (2, 50.0, 2),
+            (0, 900.0, 3),
+            (4, 1e9, 4),
+            (0, -3.0, 0),
+            (3, f64::NAN, 3),
+        ] {
+            assert_eq!(toward(&iterations, now, typed), expected, "{now} {typed}");
+        }
+        assert_eq!(toward(&[], 0, 7.0), 0);
     }
 
     #[test]

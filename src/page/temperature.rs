@@ -1,11 +1,12 @@
 //! The figure of the temperature section: what scaling the steps does, beside what tempering the
 //! target would do, and where walks end when nearly all of their noise is taken away.
 
+use super::as_table::{self, AsTable};
 use super::demo::model_colour;
 use super::format::{UNKNOWN, fixed, percent};
 use super::link::{Draft, Engine, EngineState, ModelState, Slot};
 use super::picture::{
-    BINS, CELLS, Curve, Picture, mean_of, target_curve, tempered_curve, total_variation,
+    BINS, CELLS, Curve, Picture, in_rows, mean_of, target_curve, tempered_curve, total_variation,
 };
 use super::plot::{Layout, Scene, draw};
 use super::screen::Screen;
@@ -78,16 +79,18 @@ pub fn TemperatureFigure() -> impl IntoView {
     let cold: Vec<_> = (0..EXPERIMENTS.len())
         .map(|index| ask(engine, index, COLD, is_near))
         .collect();
-    let panels = PANELS
-        .map(|temperature| {
-            let batch = if temperature == COLD {
-                cold[SUBJECT]
-            } else {
-                ask(engine, SUBJECT, temperature, is_near)
-            };
-            view! { <Panel temperature batch /> }
-        })
+    let batches = PANELS.map(|temperature| {
+        let batch = if temperature == COLD {
+            cold[SUBJECT]
+        } else {
+            ask(engine, SUBJECT, temperature, is_near)
+        };
+        (temperature, batch)
+    });
+    let panels = batches
+        .map(|(temperature, batch)| view! { <Panel temperature batch /> })
         .collect_view();
+    let table = move || numbers(&batches);
     let rows = EXPERIMENTS
         .iter()
         .zip(cold)
@@ -127,6 +130,7 @@ pub fn TemperatureFigure() -> impl IntoView {
                 <span class="key dash">"modes"</span>
                 <span class="key dot">"start, S₀"</span>
             </figcaption>
+            <AsTable of="The numbers of the three temperatures".to_owned() table />
         </figure>
         <table class="wide">
             <caption>
@@ -147,6 +151,30 @@ pub fn TemperatureFigure() -> impl IntoView {
             <tbody>{rows}</tbody>
         </table>
     }
+}
+
+/// The panels' curves as a table.
+fn numbers(batches: &[(f64, Signal<Option<Arc<BatchResult>>>)]) -> String {
+    let experiment = &EXPERIMENTS[SUBJECT];
+    let curve = |curve: Curve| in_rows(&curve.iter().map(|c| c.1 as f32).collect::<Vec<_>>());
+    let mut heads = vec!["x".to_owned(), "target".to_owned()];
+    let mut columns = vec![curve(target_curve(experiment))];
+    for &(temperature, batch) in batches {
+        let at = fixed(temperature, 2);
+        heads.extend([format!("model, T = {at}"), format!("tempered, T = {at}")]);
+        columns.push(batch.with(|batch| {
+            let batch = batch.as_ref();
+            batch.map_or_else(Vec::new, |batch| in_rows(&batch.density))
+        }));
+        columns.push(curve(tempered_curve(experiment, temperature)));
+    }
+    let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
+    let rows = as_table::rows_over(experiment.plot_range(), &columns, 3);
+    as_table::html(
+        "Densities over x, each a mean over an equal part of the plot",
+        &heads,
+        &rows,
+    )
 }
 
 #[component]
@@ -210,7 +238,7 @@ fn Panel(temperature: f64, batch: Signal<Option<Arc<BatchResult>>>) -> impl Into
         <div class="panel">
             <p class="panel-title">
                 {format!("T = {}", fixed(temperature, 2))}
-                <span>"blue to green: TV "<b>{distance}</b></span>
+                <span>"model to tempered: TV "<b>{distance}</b></span>
             </p>
             <canvas class="plot" node_ref=canvas role="img" aria-label=label></canvas>
         </div>

@@ -1,15 +1,20 @@
 //! The model of every temperature: its figure with a slider for β, and what it scores.
 
-use super::demo::{Math, device_name, sentence};
-use super::format::{UNKNOWN, fixed, percent, place, spelled, thousands, typed};
+use super::as_table::AsTable;
+use super::demo::{Math, device_name, numbers as numbers_of, sentence};
+use super::dial::{Dial, Scale};
+use super::format::{UNKNOWN, fixed, percent, place, spelled, thousands};
 use super::formulas as tex;
-use super::link::{Draft, Engine, EngineState, ModelState};
+use super::link::{Draft, Engine, EngineState, ModelState, Slot};
 use super::numbers;
 use super::picture::{
     BINS, CELLS, PATHS, Picture, fingerprint, target_curve, tempered_curve, total_variation,
 };
 use super::plot::{Layout, Scene, draw};
 use super::screen::Screen;
+use super::share::{AddressBar, CopyLink};
+use super::spoken::Spoken;
+use gflownet_tour_core::address::Control;
 use gflownet_tour_core::archive::BackwardRollouts;
 use gflownet_tour_core::experiment::{self, DEFAULT_SEED, TEMPERED, TEMPERED_BETAS};
 use gflownet_tour_core::message::{BatchResult, DeviceChoice};
@@ -17,14 +22,11 @@ use gflownet_tour_core::tempered::Score;
 use gflownet_tour_core::weights::manifest::TemperedEntry;
 use leptos::html;
 use leptos::prelude::*;
-use std::sync::Arc;
 
 /// The model whose steps are scaled, for comparison.
 const SCALED: &str = "four_mode_solved";
 /// Trajectories of a batch.
 const COUNT: u32 = 10_000;
-/// The exponent that is shown first.
-const FIRST: f64 = 2.0;
 const LEGEND: &str = "<span class='key line tempered'>its target, tempered</span>\
     <span class='key line model'>the model, exactly</span>\
     <span class='key bar'>samples</span>\
@@ -106,10 +108,7 @@ fn results(entry: &'static TemperedEntry) -> impl IntoView {
 }
 
 /// Asks for a batch whenever `draft` gives another.
-fn follow(
-    engine: Engine,
-    draft: impl Fn() -> Option<Draft> + 'static,
-) -> (RwSignal<Option<Arc<BatchResult>>>, RwSignal<Option<String>>) {
+fn follow(engine: Engine, draft: impl Fn() -> Option<Draft> + 'static) -> Slot {
     let slot = engine.open();
     Effect::new(move |_| {
         // Asked anew when an engine or its GPU starts.
@@ -121,7 +120,7 @@ fn follow(
             engine.ask(slot, draft);
         }
     });
-    (slot.batch, slot.failure)
+    slot
 }
 
 fn draft(model: &str, count: u32, device: DeviceChoice) -> Draft {
@@ -147,11 +146,13 @@ fn Figure() -> impl IntoView {
     let engine = expect_context::<Engine>();
     let screen = expect_context::<Screen>();
     let scaled_place = experiment::place(SCALED);
-    let beta = RwSignal::new(FIRST);
+    let bar = expect_context::<AddressBar>();
+    let beta = bar.signal(|state, _| &mut state.beta, 0);
+    // Whether the reader did something here.
+    let is_used = RwSignal::new(false);
     let note = RwSignal::new(None::<String>);
     let frame = NodeRef::<html::Div>::new();
     let canvas = NodeRef::<html::Canvas>::new();
-    let number = NodeRef::<html::Input>::new();
     Effect::new(move |_| {
         if let Some(frame) = frame.get()
             && engine.tempered.get_untracked().is_none()
@@ -167,19 +168,21 @@ fn Figure() -> impl IntoView {
     let has_scaled = Memo::new(move |_| {
         scaled_place.is_some_and(|place| engine.models[place].get() == ModelState::Loaded)
     });
-    let (batch, failure) = follow(engine, move || {
+    let slot = follow(engine, move || {
         is_loaded.get().then(|| Draft {
             beta: Some(beta.get()),
             paths: PATHS,
             ..draft(TEMPERED.name, COUNT, engine.device.get())
         })
     });
-    let (scaled, _) = follow(engine, move || {
+    let Slot { batch, failure, .. } = slot;
+    let scaled = follow(engine, move || {
         (is_loaded.get() && has_scaled.get()).then(|| Draft {
             sigma_scale: 1.0 / beta.get(),
             ..draft(SCALED, 16, DeviceChoice::Cpu)
         })
-    });
+    })
+    .batch;
 
     let target = StoredValue::new(target_curve(&TEMPERED));
     let green = move || tempered_curve(&TEMPERED, 1.0 / beta.get());
@@ -211,31 +214,6 @@ fn Figure() -> impl IntoView {
             leptos::logging::warn!("the figure could not be drawn: {why}");
         }
     });
-
-    let show_number = move || {
-        if let Some(number) = number.get() {
-            number.set_value(&format!("{:.2}", beta.get()));
-        }
-    };
-    Effect::new(move |_| show_number());
-    let slide = move |ev| {
-        if let Ok(log) = event_target_value(&ev).parse::<f64>() {
-            note.set(None);
-            beta.set(log.exp2().clamp(TEMPERED_BETAS.0, TEMPERED_BETAS.1));
-        }
-    };
-    let type_done = move |ev| {
-        let typed = typed(
-            "β",
-            &event_target_value(&ev),
-            TEMPERED_BETAS.0..=TEMPERED_BETAS.1,
-        );
-        note.set(typed.note);
-        if let Some(value) = typed.value {
-            beta.set(value);
-        }
-        untrack(show_number);
-    };
 
     let has_batch = move || batch.with(Option::is_some);
     let gone = move || match engine.state.get() {
@@ -322,11 +300,32 @@ fn Figure() -> impl IntoView {
             told(|b| b.log_z.unwrap_or(f64::NAN)),
         )
     };
+    let spoken = move || {
+        let (is_problem, words) = status();
+        let finding = format!(
+            "At β = {}: total variation to the tempered target {}.",
+            fixed(beta.get(), 2),
+            told(|b| b.total_variation),
+        );
+        let is_due = is_used.get() && has_batch() && !engine.is_busy(slot);
+        match (is_problem, is_due) {
+            (true, _) => engine.tempered.get().map(|_| words),
+            (false, is_due) => is_due.then(|| format!("{words} {finding}")),
+        }
+    };
+    let table = move || {
+        let picture = batch.with(|batch| {
+            let batch = batch.as_ref();
+            batch.map_or_else(Picture::default, |batch| Picture::of(batch, &TEMPERED))
+        });
+        numbers_of(&TEMPERED, &target.get_value(), Some(&green()), &picture)
+    };
     let (lowest, highest) = TEMPERED_BETAS;
     view! {
         <div
             class="demo conditional"
             node_ref=frame
+            data-demo=TEMPERED.name
             data-state=move || match (is_missing(), has_batch()) {
                 (true, _) => "failed",
                 (false, true) => "model",
@@ -345,38 +344,41 @@ fn Figure() -> impl IntoView {
                     <figcaption inner_html=LEGEND></figcaption>
                 </figure>
                 <div class="controls">
-                    <div class="field wide">
-                        <label for="conditional-beta">"β = 1/T"</label>
-                        <input
-                            type="range"
+                    <div class="field wide" hidden=move || bar.hides(Control::Beta)>
+                        <Dial
+                            id="conditional-beta".to_owned()
                             class="beta"
-                            id="conditional-beta"
-                            min=lowest.log2().to_string()
-                            max=highest.log2().to_string()
-                            step=STEP.to_string()
-                            aria-valuetext=move || format!("β = {}", fixed(beta.get(), 2))
-                            prop:value=move || format!("{:.4}", beta.get().log2())
-                            on:input=slide
-                        />
-                        <input
-                            type="number"
-                            class="beta-number"
-                            node_ref=number
-                            aria-label="β as a number"
-                            min=lowest.to_string()
-                            max=highest.to_string()
-                            step="0.01"
-                            inputmode="decimal"
-                            on:change=type_done
-                        />
+                            name="β"
+                            symbol="β"
+                            digits=2
+                            scale=Scale {
+                                ends: (lowest.log2(), highest.log2()).into(),
+                                step: STEP,
+                                place: Callback::new(f64::log2),
+                                // In as few digits as the address should have.
+                                value: Callback::new(|log: f64| (1e3 * log.exp2()).round() / 1e3),
+                            }
+                            range=TEMPERED_BETAS
+                            value=beta
+                            set=Callback::new(move |value| {
+                                is_used.set(true);
+                                beta.set(value);
+                            })
+                            note=Callback::new(move |words| note.set(words))
+                        >
+                            "β = 1/T"
+                        </Dial>
                     </div>
+                    <CopyLink group=TEMPERED.name about="the model told β" />
                 </div>
             </div>
-            <p class="status" role="status" class:problem=move || status().0>
+            <p class="status" class:problem=move || status().0>
                 {move || status().1}
             </p>
+            <Spoken words=Signal::derive(spoken) />
             <div hidden=is_missing>
                 <div class="readout" inner_html=readout></div>
+                <AsTable of="The numbers of the model of every temperature".to_owned() table />
             </div>
         </div>
     }

@@ -4,8 +4,10 @@
 use crate::chrome::Gpu;
 use crate::{Visit, in_the_worker, laboratory, laboratory_with, visit};
 use base64::Engine;
+use gflownet_tour::files::Files;
 use gflownet_tour::message::{
-    Begin, DeviceUsed, FromEngine, FromRun, Look, Phase, Report, ToEngine, ToRun, decode, encode,
+    Begin, DeviceUsed, FromEngine, FromRun, GpuStatus, Look, Phase, Report, ToEngine, ToRun,
+    decode, encode,
 };
 use gflownet_tour::trainer::Trainer;
 use gflownet_tour_core::density::TerminalDensity;
@@ -14,12 +16,13 @@ use gflownet_tour_core::lab::{self, Settings};
 use gflownet_tour_core::sampler::Sampler;
 use serde_json::Value;
 
-/// A clock that moves by half a second more whenever it is looked at, as the worker does around each
-/// iteration on the CPU, but only around many on the GPU: one in software then seems faster, and the
-/// worker trains on it.
+/// A clock that, once it is told so, moves by half a second more whenever it is looked at, as the
+/// worker does around each iteration on the CPU, but only around many on the GPU: one in software
+/// then seems faster, and the worker trains on it.
 const SLOW_CPU: &str = "const real = performance.now.bind(performance);
-    let skew = 0;
-    performance.now = () => real() + (skew += 500);";
+    let [skew, more] = [0, 0];
+    new BroadcastChannel('clock').onmessage = event => { more = event.data; };
+    performance.now = () => real() + (skew += more);";
 
 impl Visit {
     /// The files that buttons save, by name.
@@ -258,6 +261,10 @@ fn a_gpu_that_is_lost_in_mid_training_leaves_the_run_to_the_cpu() {
         return;
     };
     visit.lab_click(".lab-play");
+    visit.lab_phase("playing");
+    visit
+        .chrome
+        .eval("new BroadcastChannel('clock').postMessage(500)");
     let engine = "document.querySelector('.lab-numbers dd:nth-of-type(8)').textContent";
     visit.chrome.until(&format!("{engine} === 'WebGPU'"));
     assert!(visit.lab_text(".lab-status .status").contains("on WebGPU"));
@@ -403,8 +410,8 @@ fn trained_in_a_worker(visit: &mut Visit, settings: &Settings, gpu: bool) -> (Re
         from: None,
     };
     let start = ToEngine::Start {
-        pretrained_url: String::new(),
-        kernels_url: None,
+        files: Files::default(),
+        kernels: false,
         gpu,
     };
     let start = encode(&start).unwrap();
@@ -412,7 +419,9 @@ fn trained_in_a_worker(visit: &mut Visit, settings: &Settings, gpu: bool) -> (Re
     visit.chrome.eval(&format!(
         "(() => {{
             window.heard = [];
-            window.trainer = new Worker('engine_loader.js', {{ type: 'module' }});
+            const files = JSON.parse(document.getElementById('files').textContent);
+            const engine = `#${{files['engine.js']}},${{files['engine_bg.wasm']}}`;
+            window.trainer = new Worker(files['worker.js'] + engine, {{ type: 'module' }});
             window.tell = bytes => window.trainer.postMessage(Uint8Array.from(bytes));
             window.trainer.onmessage = event => {{
                 window.heard.push(Array.from(event.data));
@@ -429,8 +438,15 @@ fn trained_in_a_worker(visit: &mut Visit, settings: &Settings, gpu: bool) -> (Re
         let bytes: Vec<u8> = serde_json::from_value(bytes).unwrap();
         let message = decode(&bytes);
         // The run begins when it is known what becomes of the GPU.
+        if let Ok(FromEngine::Gpu(GpuStatus::Unavailable { why })) = &message {
+            assert!(!gpu, "{why}");
+        }
         if !has_begun && (matches!(message, Ok(FromEngine::Gpu(_))) || !gpu) {
             has_begun = true;
+            // From here on the CPU seems slow, if the worker has such a clock.
+            visit
+                .chrome
+                .eval("new BroadcastChannel('clock').postMessage(500)");
             for order in [&begin, &message_of(ToRun::Play)] {
                 visit
                     .chrome

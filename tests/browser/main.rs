@@ -4,9 +4,18 @@
 //! unless the variable `GFLOWNET_TOUR_DIST` names a folder that holds a build of the page.
 #![cfg(not(target_arch = "wasm32"))]
 
+mod access;
+mod budgets;
 mod chrome;
+mod faults;
+mod firefox;
 mod lab;
+mod offline;
+mod pictures;
+mod policy;
+mod share;
 mod site;
+mod soak;
 mod socket;
 
 use base64::Engine;
@@ -434,17 +443,20 @@ fn the_controls_change_the_figure() {
 #[test]
 fn bad_weights_are_named_and_the_other_demos_go_on() {
     let Some(mut visit) = visit(Gpu::Denied, |site| {
-        site.hide("pretrained/easy_correct.safetensors");
-        site.edit("pretrained/easy_buggy.safetensors", |mut bytes| {
+        site.hide("pretrained/forward/easy_correct.safetensors");
+        site.edit("pretrained/forward/easy_buggy.safetensors", |mut bytes| {
             bytes.truncate(bytes.len() / 2);
             bytes
         });
-        site.edit("pretrained/hard_on_policy.safetensors", |mut bytes| {
-            // The last four bytes are a number of the last tensor.
-            let end = bytes.len();
-            bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
-            bytes
-        });
+        site.edit(
+            "pretrained/forward/hard_on_policy.safetensors",
+            |mut bytes| {
+                // The last four bytes are a number of the last tensor.
+                let end = bytes.len();
+                bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+                bytes
+            },
+        );
     }) else {
         return;
     };
@@ -764,8 +776,7 @@ fn without_its_file_the_model_of_every_temperature_hides_and_says_why() {
 
 /// Run `script` in the worker before the engine starts.
 fn in_the_worker(site: &Site, script: &str) {
-    // Imports are hoisted, and the engine's script does nothing before its init is called.
-    site.edit("engine_loader.js", |loader| {
+    site.edit("worker.js", |loader| {
         [script.as_bytes(), b"\n", &loader].concat()
     });
 }
@@ -1180,14 +1191,11 @@ fn predictions_are_remembered_and_can_be_skipped() {
 
 #[test]
 fn without_storage_predictions_last_as_long_as_the_page() {
-    let deny = "<script>Object.defineProperty(window, 'localStorage', {
+    let deny = "Object.defineProperty(window, 'localStorage', {
         get() { throw new DOMException('denied', 'SecurityError'); },
-    });</script>";
+    });\n";
     let Some(mut visit) = visit(Gpu::Denied, |site| {
-        site.edit("index.html", |html| {
-            let html = String::from_utf8(html).expect("text");
-            html.replacen("<head>", &format!("<head>{deny}"), 1).into()
-        });
+        site.edit("start.js", |script| [deny.as_bytes(), &script].concat());
     }) else {
         return;
     };
@@ -1219,6 +1227,9 @@ fn laboratory_with(gpu: Gpu, query: &str, prepare: impl FnOnce(&Site)) -> Option
              constructor(...all) { super(...all); window.workers.push(this); }
          }",
     );
+    visit
+        .chrome
+        .until("document.querySelector('#lab') !== null");
     visit.chrome.eval(&format!(
         "location.hash = 'lab?{query}'; document.querySelector('#lab').scrollIntoView()"
     ));
@@ -1441,7 +1452,7 @@ fn a_pinned_run_goes_on_beside_another() {
     // The bench is empty, the pinned run goes on, and its curve is there.
     let iteration = "document.querySelector('.lab-watch').dataset.iteration";
     assert_eq!(visit.chrome.text(iteration), "\u{2013}");
-    let lines = "document.querySelectorAll('.lab-curves path.bug').length";
+    let lines = "document.querySelectorAll('.lab-curves path.pin-a').length";
     assert_eq!(visit.chrome.number(lines), 3.0);
     visit.lab_set("#lab-batch", "16");
     visit.lab_click(".lab-play");

@@ -147,11 +147,23 @@ fn build() -> Result<()> {
     let tools = setup::page(&root)?;
     let mut steps = Steps::start();
     steps.run("build the page", tools.trunk("build").current_dir(&root))?;
+    steps.run("compress it", &mut compress(&root))?;
     println!(
         "\nThe page is in {}: copy it to any static host, at any path.",
         root.join("dist").display()
     );
     Ok(())
+}
+
+/// Puts `.br` and `.gz` beside the files in dist/. Brotli takes its time, so not while serving, and
+/// what did not change since the last time is kept.
+fn compress(root: &Path) -> Command {
+    let mut command = cargo(["run", "--locked", "--quiet", "--release"]);
+    command
+        .args(["--package", "gflownet-tour-release", "--"])
+        .args(["compress", "dist", "target/compressed"])
+        .current_dir(root);
+    command
 }
 
 fn train_distill(arguments: Vec<OsString>) -> Result<()> {
@@ -179,6 +191,10 @@ fn test() -> Result<()> {
     };
 
     steps.run("format", &mut native(&["fmt", "--all", "--check"]))?;
+    steps.run(
+        "the repository's rules",
+        &mut native(&["test", "--quiet", "--package", "xtask", "--test", "tidy"]),
+    )?;
     steps.run(
         "lints",
         native(&["clippy", "--release", "--workspace", "--all-targets", "--"]).args(deny_warnings(
@@ -216,6 +232,7 @@ fn test() -> Result<()> {
             .env_remove("GFLOWNET_TOUR_DIST"),
     )?;
     steps.run("build the page", tools.trunk("build").current_dir(&root))?;
+    steps.run("compress it", &mut compress(&root))?;
     steps.run(
         "the page in a browser",
         // With the whole workspace, whose features then are those of the step before: else burn

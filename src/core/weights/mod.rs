@@ -234,6 +234,25 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Model, WeightsError> {
     })
 }
 
+/// Where the part of the model `name` that samples is, in the folder of its weights: the tensors of
+/// [`parse`]'s file without the backward policy's. The last step of the page's build cuts it out.
+pub fn forward_file(name: &str) -> String {
+    format!("forward/{name}.safetensors")
+}
+
+/// Reads the forward policy and log Z, in nats, of a model or of its forward part.
+///
+/// # Errors
+/// As [`parse`], for these tensors.
+pub fn parse_forward(file: &str, bytes: &[u8]) -> Result<(Policy<f32>, f32), WeightsError> {
+    let tensors = SafeTensors::deserialize(bytes).map_err(|error| damaged(file, bytes, &error))?;
+    let (_, std_range) = metadata(file, bytes)?;
+    Ok((
+        policy(file, &tensors, "forward")?.with_std_range(std_range),
+        read(file, &tensors, LOG_Z, &[1])?[0],
+    ))
+}
+
 /// The policy under `prefix`, with the usual standard deviations.
 fn policy(file: &str, tensors: &SafeTensors, prefix: &str) -> Result<Policy<f32>, WeightsError> {
     let inputs = inputs(tensors, prefix);
