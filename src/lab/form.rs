@@ -92,7 +92,7 @@ fn Equation(settings: RwSignal<Settings>) -> impl IntoView {
     let words = move || match objective.get() {
         Loss::TrajectoryBalance => (
             tex::LAB_TB,
-            "The loss of the text above: one residual a walk.",
+            "The loss of the text above: one residual a walk. The text’s “one walk, every term” is of this one.",
         ),
         Loss::LogVariance => (
             tex::LAB_VARGRAD,
@@ -100,7 +100,7 @@ fn Equation(settings: RwSignal<Settings>) -> impl IntoView {
         ),
         Loss::DetailedBalance => (
             tex::LAB_DB,
-            "Balance at each step, with a third network for the flow F; F at the ends is Z and R.",
+            "Balance at each step, with a third network for the flow F, which learns faster than the policies; F at the ends is Z and R.",
         ),
         Loss::SubTrajectoryBalance => (
             tex::LAB_SUBTB,

@@ -4,9 +4,9 @@ use super::compare::Pin;
 use super::link::RunLink;
 use super::record::Record;
 use gflownet_tour_core::balance::BackwardLoop;
-use gflownet_tour_core::experiment::{EXPERIMENTS, Experiment};
 use gflownet_tour_core::lab::Settings;
 use gflownet_tour_core::message::{DeviceUsed, Phase, ToRun};
+use gflownet_tour_core::mixture::{Mixture, Mode};
 use gflownet_tour_page::as_table::{self, AsTable};
 use gflownet_tour_page::dial::{Dial, Scale};
 use gflownet_tour_page::flow_map::View;
@@ -16,7 +16,7 @@ use gflownet_tour_page::format::{
     thousands,
 };
 use gflownet_tour_page::palette::Palette;
-use gflownet_tour_page::picture::{CELLS, Curve, Picture, centres, in_rows};
+use gflownet_tour_page::picture::{CELLS, Curve, Landscape, Picture, centres, in_rows};
 use gflownet_tour_page::plot::{Layout, Scene, draw};
 use gflownet_tour_page::record::{Axis, BOX, loss as loss_words, path};
 use gflownet_tour_page::screen::{Screen, is_calm};
@@ -35,17 +35,31 @@ const CURVE_ROWS: usize = 24;
 /// The speed limits that can be chosen, in iterations a second.
 const LIMITS: [f64; 4] = [1.0, 10.0, 100.0, 1_000.0];
 
-/// The target of `settings` as the figures want it. A reader changes targets now and then, and each
-/// takes some bytes that are not given back.
-fn landscape(settings: &Settings) -> Experiment {
-    Experiment {
-        name: "",
-        title: "",
-        modes: Vec::leak(settings.mixture_modes()),
-        start: settings.start,
-        steps: settings.steps as usize,
-        backward_loop: settings.backward_loop,
-        ..EXPERIMENTS[0]
+/// What the figures show of some settings, kept while these do not change.
+#[derive(Clone, Debug, PartialEq)]
+struct Ground {
+    modes: Vec<Mode>,
+    start: f64,
+    steps: usize,
+    is_bug: bool,
+}
+
+impl Ground {
+    fn of(settings: &Settings) -> Ground {
+        Ground {
+            modes: settings.mixture_modes(),
+            start: settings.start,
+            steps: settings.steps as usize,
+            is_bug: settings.backward_loop != BackwardLoop::Correct,
+        }
+    }
+
+    fn landscape(&self) -> Landscape<'_> {
+        Landscape {
+            modes: &self.modes,
+            start: self.start,
+            steps: self.steps,
+        }
     }
 }
 
@@ -128,6 +142,18 @@ pub fn Watch(
             </div>
             <Flow link />
         </div>
+    }
+}
+
+/// Where a run is trained, and what became of the GPU, in a sentence.
+fn where_it_runs(record: &Record) -> String {
+    match (record.device, &record.why_cpu) {
+        (DeviceUsed::WebGpu, _) => "Training, on WebGPU.".to_owned(),
+        (_, Some(why)) if record.was_on_gpu => format!(
+            "Training, on the CPU: the GPU did a part of this run and stopped ({}). What was trained is kept.",
+            why.trim_end_matches('.')
+        ),
+        _ => "Training, on the CPU.".to_owned(),
     }
 }
 
@@ -227,6 +253,12 @@ fn Controls(wish: Wish, note: RwSignal<Option<String>>) -> impl IntoView {
 #[component]
 fn Status(wish: Wish, note: RwSignal<Option<String>>) -> impl IntoView {
     let Wish { link, settings } = wish;
+    let playing = Memo::new(move |_| {
+        let told = link
+            .record
+            .with(|record| record.as_ref().map(where_it_runs));
+        told.unwrap_or_default() + " It goes on when this tab is hidden."
+    });
     let words = Memo::new(move |_| {
         if let Some(note) = note.get() {
             return (true, note);
@@ -260,7 +292,7 @@ fn Status(wish: Wish, note: RwSignal<Option<String>>) -> impl IntoView {
                 "Training goes on with the settings from before; Train begins a run of the new ones."
                     .to_owned(),
             ),
-            Phase::Playing => (false, "Training, on the CPU. It goes on when this tab is hidden.".to_owned()),
+            Phase::Playing => (false, playing.get()),
             Phase::Paused => (
                 false,
                 format!("Paused after {} iterations.", thousands(iteration.into())),
@@ -324,64 +356,53 @@ fn Figure(link: RunLink, settings: RwSignal<Settings>) -> impl IntoView {
     let screen = expect_context::<Screen>();
     let canvas = NodeRef::<html::Canvas>::new();
     // The run's target, or that of the settings while there is no run.
-    let shown = Memo::new(move |_| {
+    let ground = Memo::new(move |_| {
         let of_run = link
             .record
-            .with(|record| record.as_ref().map(|r| r.settings.clone()));
-        let settings = of_run.unwrap_or_else(|| settings.get());
-        // What the figure depends on, so that a new rate leaks nothing.
-        (
-            settings.modes.clone(),
-            settings.start,
-            settings.steps,
-            settings.backward_loop,
-        )
+            .with(|record| record.as_ref().map(|r| Ground::of(&r.settings)));
+        of_run.unwrap_or_else(|| settings.with(Ground::of))
     });
     let scene = Memo::new(move |_| {
-        let (modes, start, steps, backward_loop) = shown.get();
-        let settings = Settings {
-            modes,
-            start,
-            steps,
-            backward_loop,
-            ..Settings::default()
-        };
-        let target = settings.target();
-        let experiment = landscape(&settings);
-        let curve: Curve = centres(experiment.plot_range(), CELLS as usize)
+        let ground = ground.get();
+        let target = Mixture::new(ground.modes.clone());
+        let range = ground.landscape().plot_range();
+        let curve: Curve = centres(range, CELLS as usize)
             .map(|x| (x, target.density(x)))
             .collect();
-        (experiment, curve)
+        (ground, curve)
     });
     Effect::new(move |_| {
-        let range = scene.with(|scene| scene.0.plot_range());
+        let range = scene.with(|scene| scene.0.landscape().plot_range());
         if link.look.with_untracked(|look| look.range != range) {
             link.look.update(|look| look.range = range);
         }
     });
     let paint = move |canvas: &HtmlCanvasElement, palette: &Palette| {
         link.record.with_untracked(|record| {
-            scene.with_untracked(|(experiment, target)| {
+            scene.with_untracked(|(ground, target)| {
                 let picture = record.as_ref().and_then(|record| record.picture.as_ref());
                 let picture = picture.map(|picture| Picture {
-                    steps: experiment.steps,
+                    steps: ground.steps,
                     histogram: picture.histogram.clone(),
                     density: picture.density.clone(),
                     paths: picture.paths.clone(),
                 });
                 let picture = picture.unwrap_or_else(|| Picture {
-                    steps: experiment.steps,
+                    steps: ground.steps,
                     ..Picture::default()
                 });
-                let is_bug = experiment.backward_loop != BackwardLoop::Correct;
                 let scene = Scene {
-                    experiment,
+                    landscape: ground.landscape(),
                     layout: Layout::Both,
                     target,
                     tempered: None,
                     top: None,
                     picture: &picture,
-                    model: if is_bug { palette.bug } else { palette.model },
+                    model: if ground.is_bug {
+                        palette.bug
+                    } else {
+                        palette.model
+                    },
                 };
                 draw(canvas, &scene, palette)
             })
@@ -453,7 +474,7 @@ fn Figure(link: RunLink, settings: RwSignal<Settings>) -> impl IntoView {
     let rests = resting(link);
     let table = move || {
         rests.track();
-        let (experiment, target) = scene.get();
+        let (ground, target) = scene.get();
         let target: Vec<f32> = target.iter().map(|point| point.1 as f32).collect();
         link.record.with_untracked(|record| {
             let picture = record.as_ref().and_then(|record| record.picture.as_ref());
@@ -470,7 +491,7 @@ fn Figure(link: RunLink, settings: RwSignal<Settings>) -> impl IntoView {
                     thousands(after.into())
                 ),
                 &["x", "target", "model", "samples"],
-                &as_table::rows_over(experiment.plot_range(), &columns, 3),
+                &as_table::rows_over(ground.landscape().plot_range(), &columns, 3),
             )
         })
     };
@@ -716,6 +737,12 @@ fn Numbers(link: RunLink) -> impl IntoView {
             })
         }
     };
+    let why_cpu = Memo::new(move |_| {
+        link.record.with(|record| {
+            let why = record.as_ref()?.why_cpu.as_ref()?;
+            Some(why.trim_end_matches('.').to_owned())
+        })
+    });
     let modes = Memo::new(move |_| {
         link.record.with(|record| {
             let record = record.as_ref()?;
@@ -783,6 +810,9 @@ fn Numbers(link: RunLink) -> impl IntoView {
                     })}
                 </dd>
             </dl>
+            <p class="lab-hint lab-why-cpu" hidden=move || why_cpu.with(Option::is_none)>
+                "The GPU does not train this run: " {why_cpu} "."
+            </p>
             <table class="mass">
                 <caption>"Mass per mode"</caption>
                 <thead>
@@ -812,20 +842,9 @@ fn Flow(link: RunLink) -> impl IntoView {
         }
     };
     let queued = StoredValue::new(false);
-    let landscape = Memo::new(move |_| {
-        link.record.with(|record| {
-            let settings = &record.as_ref()?.settings;
-            Some((settings.modes.clone(), settings.start, settings.steps))
-        })
-    });
-    let experiment = Memo::new(move |_| {
-        let (modes, start, steps) = landscape.get()?;
-        Some(self::landscape(&Settings {
-            modes,
-            start,
-            steps,
-            ..Settings::default()
-        }))
+    let ground = Memo::new(move |_| {
+        link.record
+            .with(|record| record.as_ref().map(|r| Ground::of(&r.settings)))
     });
     Effect::new(move |_| {
         let is_there = link
@@ -833,7 +852,7 @@ fn Flow(link: RunLink) -> impl IntoView {
             .with(|r| r.as_ref().is_some_and(|r| r.flow.is_some()));
         screen.resized.track();
         screen.palette.track();
-        let (Some(canvas), Some(experiment)) = (canvas.get(), experiment.get()) else {
+        let (Some(canvas), Some(ground)) = (canvas.get(), ground.get()) else {
             return;
         };
         if !is_there || queued.get_value() {
@@ -847,8 +866,8 @@ fn Flow(link: RunLink) -> impl IntoView {
                 let Some(map) = record.as_ref().and_then(|record| record.flow.as_ref()) else {
                     return;
                 };
-                if let Some(view) = View::of(map, experiment.steps)
-                    && let Err(why) = draw_maps(&canvas, &experiment, &view, None, &palette)
+                if let Some(view) = View::of(map, ground.steps)
+                    && let Err(why) = draw_maps(&canvas, ground.landscape(), &view, None, &palette)
                 {
                     leptos::logging::warn!("the flow could not be drawn: {why}");
                 }

@@ -255,7 +255,7 @@ fn draw(
     let [above, below, left, right] = [28.0, 30.0, 46.0, 10.0].map(|css| sheet.px(css));
     let area = sheet.root.margin(above, below, left, right);
     let plane = Sheet::plane(&area, range, (0.0, top));
-    sheet.modes(&plane, experiment, (0.0, top))?;
+    sheet.modes(&plane, experiment.modes, (0.0, top))?;
     for (curve, style) in [
         (&wanted, sheet.stroke(palette.flow, 0.45, 7.0)),
         (&target, sheet.stroke(palette.ink, 1.0, 1.5)),

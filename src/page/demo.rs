@@ -127,7 +127,7 @@ pub fn Demo(index: usize) -> impl IntoView {
             .then(|| tempered_curve(experiment, temperature.get_untracked()));
         let outcome = target.with_value(|target| {
             let scene = Scene {
-                experiment,
+                landscape: experiment.into(),
                 layout: Layout::Both,
                 target,
                 tempered: green.as_deref(),

@@ -8,7 +8,7 @@ use super::flow_map::{DEPTH, LIMIT, Pane, View};
 use super::format::{UNKNOWN, fixed, percent, place, superscript};
 use super::formulas as tex;
 use super::palette::{Palette, Rgb, mix};
-use super::picture::{Curve, ROWS, centres};
+use super::picture::{Curve, Landscape, ROWS, centres};
 use super::plot::{DASH, Sheet, solid, told};
 use super::share::AddressBar;
 use super::study::{Inquiry, ModelChoice, StudyPanel, subject};
@@ -97,7 +97,7 @@ pub fn FlowPanel() -> impl IntoView {
     inquiry.draw(maps, track, move |canvas, palette| {
         let mut outcome = Ok(());
         with_view(&mut |experiment, view| {
-            outcome = draw_maps(canvas, experiment, view, Some(cursor), palette);
+            outcome = draw_maps(canvas, experiment.into(), view, Some(cursor), palette);
         });
         outcome
     });
@@ -345,7 +345,7 @@ fn numbers(experiment: &Experiment, view: &View, t: usize) -> String {
 /// Draws the three maps, and a cursor where there is one.
 pub fn draw_maps(
     canvas: &HtmlCanvasElement,
-    experiment: &Experiment,
+    landscape: Landscape<'_>,
     view: &View,
     cursor: Option<Cursor>,
     palette: &Palette,
@@ -353,7 +353,7 @@ pub fn draw_maps(
     let Some(sheet) = Sheet::on(canvas, palette)? else {
         return Ok(());
     };
-    let range = experiment.plot_range();
+    let range = landscape.plot_range();
     let height = f64::from(canvas.client_height());
     let whole = sheet.root.dim_in_pixel();
     let (left, right) = (sheet.px(LEFT), whole.0 as i32 - sheet.px(RIGHT));
@@ -385,8 +385,8 @@ pub fn draw_maps(
                 }
             }
         }
-        sheet.modes(&plane, experiment, span)?;
-        sheet.start(&plane, (experiment.start, 0.0))?;
+        sheet.modes(&plane, landscape.modes, span)?;
+        sheet.start(&plane, (landscape.start, 0.0))?;
         let title = match pane {
             Pane::Forward => "forward flow Z·p(x, t), over step t",
             Pane::Backward => "backward flow F(x, t)",
@@ -496,7 +496,7 @@ fn draw_laws(
         let bottom = whole.1 as i32 - (index + 1) * each;
         let area = sheet.root.margin(top, bottom, left, right);
         let plane = Sheet::plane(&area, range, span);
-        sheet.modes(&plane, experiment, span)?;
+        sheet.modes(&plane, experiment.modes, span)?;
         for policy in &policies {
             let value = |law: &(f64, f64)| if index == 0 { law.0 } else { law.1 };
             let curve: Curve = xs

@@ -3,7 +3,7 @@
 
 use gflownet_tour_core::experiment::{self, Experiment};
 use gflownet_tour_core::message::{BatchResult, PLACEHOLDER_STD};
-use gflownet_tour_core::mixture::normal_between;
+use gflownet_tour_core::mixture::{Mode, normal_between};
 use gflownet_tour_core::policy::Policy;
 use gflownet_tour_core::rollout::Rollout;
 
@@ -16,6 +16,34 @@ pub const PATHS: u32 = 120;
 
 /// A curve as points (x, density).
 pub type Curve = Vec<(f64, f64)>;
+
+/// What a figure's samplers walk over.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Landscape<'a> {
+    /// The target's modes.
+    pub modes: &'a [Mode],
+    /// The state S0.
+    pub start: f64,
+    /// The horizon N.
+    pub steps: usize,
+}
+
+impl Landscape<'_> {
+    /// The part of the x-axis that is shown.
+    pub fn plot_range(&self) -> (f64, f64) {
+        experiment::plot_range(self.modes, self.start)
+    }
+}
+
+impl<'a> From<&'a Experiment> for Landscape<'a> {
+    fn from(experiment: &'a Experiment) -> Self {
+        Landscape {
+            modes: experiment.modes,
+            start: experiment.start,
+            steps: experiment.steps,
+        }
+    }
+}
 
 /// A sampler's terminal density, samples and trajectories.
 #[derive(Clone, Debug, Default, PartialEq)]

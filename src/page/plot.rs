@@ -3,8 +3,8 @@
 
 use super::format::{fixed, place};
 use super::palette::{PATH_ALPHA, Palette, Rgb};
-use super::picture::{Picture, axis_top, centres, outline, within};
-use gflownet_tour_core::experiment::Experiment;
+use super::picture::{Landscape, Picture, axis_top, centres, outline, within};
+use gflownet_tour_core::mixture::Mode;
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::Ranged;
 use plotters::coord::types::RangedCoordf64;
@@ -37,7 +37,7 @@ pub enum Layout {
 
 /// Everything that a figure shows.
 pub struct Scene<'a> {
-    pub experiment: &'a Experiment,
+    pub landscape: Landscape<'a>,
     pub layout: Layout,
     /// The target, as points (x, density).
     pub target: &'a [(f64, f64)],
@@ -124,7 +124,7 @@ impl Sheet<'_> {
             Layout::Densities => {
                 let area = root.margin(heading, bottom, left, right);
                 self.densities(&area, scene)?;
-                self.x_axis(&area, scene.experiment.plot_range())
+                self.x_axis(&area, scene.landscape.plot_range())
             }
             Layout::Both => {
                 let inner = height - heading - bottom - gap - heading;
@@ -133,7 +133,7 @@ impl Sheet<'_> {
                 let below = root.margin(split + gap + heading, bottom, left, right);
                 self.densities(&above, scene)?;
                 self.trajectories(&below, scene)?;
-                self.x_axis(&below, scene.experiment.plot_range())
+                self.x_axis(&below, scene.landscape.plot_range())
             }
         }
     }
@@ -168,7 +168,7 @@ impl Sheet<'_> {
         scene: &Scene,
     ) -> Result<(), String> {
         let palette = self.palette;
-        let range = scene.experiment.plot_range();
+        let range = scene.landscape.plot_range();
         let target_peak = scene
             .target
             .iter()
@@ -190,7 +190,7 @@ impl Sheet<'_> {
             let outline = PathElement::new(outline(histogram, range, top), edge);
             plane.draw(&outline).map_err(told)?;
         }
-        self.modes(&plane, scene.experiment, (0.0, top))?;
+        self.modes(&plane, scene.landscape.modes, (0.0, top))?;
         let box_of = (range, (0.0, top));
         if let Some(tempered) = scene.tempered {
             let style = self.stroke(palette.tempered, 1.0, 2.0);
@@ -203,7 +203,7 @@ impl Sheet<'_> {
         let model: Vec<_> = model.collect();
         let style = self.stroke(scene.model, 1.0, 2.25);
         self.line(&plane, &model, box_of, style, None)?;
-        self.start(&plane, (scene.experiment.start, 0.0))?;
+        self.start(&plane, (scene.landscape.start, 0.0))?;
         if let Some(x) = scene.picture.peak_place(range).filter(|_| peak > top) {
             // A spike at the edge of the plot has its label inside.
             let (anchor, shift) = if x < 0.5 * (range.0 + range.1) {
@@ -235,11 +235,11 @@ impl Sheet<'_> {
         area: &DrawingArea<CanvasBackend, Shift>,
         scene: &Scene,
     ) -> Result<(), String> {
-        let range = scene.experiment.plot_range();
-        let last = scene.experiment.steps as f64;
+        let range = scene.landscape.plot_range();
+        let last = scene.landscape.steps as f64;
         let y = (-0.06 * last, last);
         let plane = Self::plane(area, range, y);
-        self.modes(&plane, scene.experiment, y)?;
+        self.modes(&plane, scene.landscape.modes, y)?;
         let style = self.stroke(self.palette.path, PATH_ALPHA, 1.0);
         for states in scene.picture.paths.chunks_exact(scene.picture.steps + 1) {
             let points = states.iter().enumerate();
@@ -248,7 +248,7 @@ impl Sheet<'_> {
                 plane.draw(&PathElement::new(piece, style)).map_err(told)?;
             }
         }
-        self.start(&plane, (scene.experiment.start, 0.0))?;
+        self.start(&plane, (scene.landscape.start, 0.0))?;
         self.y_axis(&plane, (range.0, last), "step t", |t| {
             (t.fract() == 0.0).then(|| fixed(t, 0))
         })
@@ -277,14 +277,9 @@ impl Sheet<'_> {
     }
 
     /// Thin dashed lines at the modes, over the height `y` of the plot.
-    pub fn modes(
-        &self,
-        plane: &Plane,
-        experiment: &Experiment,
-        y: (f64, f64),
-    ) -> Result<(), String> {
+    pub fn modes(&self, plane: &Plane, modes: &[Mode], y: (f64, f64)) -> Result<(), String> {
         let style = self.stroke(self.palette.mode, 1.0, 1.0);
-        for mode in experiment.modes {
+        for mode in modes {
             let ends = [(mode.mean, y.0), (mode.mean, y.1)];
             let line = DashedPathElement::new(ends, self.px(4.0), self.px(4.0), style);
             plane.draw(&line).map_err(told)?;

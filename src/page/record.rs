@@ -225,15 +225,17 @@ pub struct Dot {
 /// Rows of a strip.
 pub const ROWS: usize = 5;
 
-/// The dots of a model's runs, from left to right; those less than `width` apart stand above and
-/// below each other; where these are too many for the rows, they stand around their mean in
-/// columns, the runs of one fate together.
+/// The dots of a model's runs (see [`apart`]).
 pub fn dots(model: &ModelEntry, width: f64) -> Vec<Dot> {
-    let mut runs: Vec<(f64, Fate)> = model
-        .ensemble
-        .iter()
-        .map(|run| (run.total_variation, fate(run, &model.target_mode_mass)))
-        .collect();
+    let runs = model.ensemble.iter();
+    let runs = runs.map(|run| (run.total_variation, fate(run, &model.target_mode_mass)));
+    apart(runs.collect(), width)
+}
+
+/// Dots for runs with these total variations, from left to right; those less than `width` apart
+/// stand above and below each other; where these are too many for the rows, they stand around their
+/// mean in columns, the runs of one fate together.
+pub fn apart(mut runs: Vec<(f64, Fate)>, width: f64) -> Vec<Dot> {
     runs.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut dots = Vec::new();
     while let Some(&(first, _)) = runs.first() {

@@ -224,7 +224,7 @@ fn PlaceholderFigure(experiment: &'static Experiment, picture: Picture) -> impl 
         let palette = screen.palette.get();
         let Some(canvas) = canvas.get() else { return };
         let scene = Scene {
-            experiment,
+            landscape: experiment.into(),
             layout: Layout::Both,
             target: &target,
             tempered: None,

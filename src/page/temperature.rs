@@ -201,7 +201,7 @@ fn Panel(temperature: f64, batch: Signal<Option<Arc<BatchResult>>>) -> impl Into
         });
         let outcome = curves.with_value(|(target, tempered)| {
             let scene = Scene {
-                experiment,
+                landscape: experiment.into(),
                 layout: Layout::Densities,
                 target,
                 tempered: Some(tempered),

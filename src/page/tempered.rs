@@ -200,7 +200,7 @@ fn Figure() -> impl IntoView {
         let outcome = target.with_value(|target| {
             let peak = |curve: &[(f64, f64)]| curve.iter().fold(0.0, |p: f64, c| p.max(c.1));
             let scene = Scene {
-                experiment: &TEMPERED,
+                landscape: (&TEMPERED).into(),
                 layout: Layout::Both,
                 target,
                 tempered: Some(&green),

@@ -469,7 +469,7 @@ fn draw(
     let [heading, axis, left, right] = [28.0, 30.0, 46.0, 10.0].map(|css| sheet.px(css));
     let area = sheet.root.margin(heading, axis, left, right);
     let plane = Sheet::plane(&area, range, span);
-    sheet.modes(&plane, experiment, span)?;
+    sheet.modes(&plane, experiment.modes, span)?;
 
     // The law of the step in question, where it may land.
     let landing = match stop {

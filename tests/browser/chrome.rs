@@ -45,7 +45,8 @@ pub struct Memory {
 pub struct Chrome {
     process: Child,
     socket: Socket,
-    /// The tab's protocol session.
+    /// The tab, and its protocol session.
+    tab: String,
     session: String,
     /// Its workers' sessions.
     workers: Vec<String>,
@@ -112,6 +113,7 @@ impl Chrome {
         let mut chrome = Chrome {
             process,
             socket,
+            tab: String::new(),
             session: String::new(),
             workers: Vec::new(),
             last_id: 0,
@@ -125,6 +127,7 @@ impl Chrome {
             "Target.attachToTarget",
             json!({ "targetId": tab["targetId"], "flatten": true }),
         );
+        chrome.tab = text(&tab["targetId"]);
         chrome.session = text(&attached["sessionId"]);
         for (method, parameters) in [
             ("Page.enable", json!({})),
@@ -334,6 +337,28 @@ impl Chrome {
                 { "name": "prefers-reduced-motion", "value": motion },
             ] }),
         );
+    }
+
+    /// Put another tab before this one: the page is hidden, and nothing of it is drawn.
+    pub fn hide(&mut self) {
+        self.activate(None);
+    }
+
+    /// Bring the tab back.
+    pub fn show(&mut self) {
+        self.activate(Some(self.tab.clone()));
+    }
+
+    /// Brings a tab to the front; none is a new one.
+    fn activate(&mut self, tab: Option<String>) {
+        // Tabs are the browser's matter.
+        let session = std::mem::take(&mut self.session);
+        let tab = tab.unwrap_or_else(|| {
+            let other = self.call("Target.createTarget", json!({ "url": "about:blank" }));
+            text(&other["targetId"])
+        });
+        self.call("Target.activateTarget", json!({ "targetId": tab }));
+        self.session = session;
     }
 
     /// Whether pages may write to the clipboard, and can do so without a reader in front of them.
