@@ -4,6 +4,7 @@ use super::format::{
     self, TEMPERATURE_STEP, TEMPERATURES, UNKNOWN, duration, fixed, percent, place, thousands,
 };
 use super::formulas;
+use super::island::{COUNTS, DEVICES, FIRST_COUNT};
 use super::link::{Draft, Engine, EngineState, ModelState};
 use super::palette::{Palette, Rgb};
 use super::picture::{
@@ -12,6 +13,7 @@ use super::picture::{
 use super::plot::{Layout, Scene, draw};
 use super::screen::Screen;
 use super::scrub::{Scrub, Scrubber};
+use super::still::{Framed, Still};
 use gflownet_tour_core::balance::BackwardLoop;
 use gflownet_tour_core::experiment::{self, DEFAULT_SEED, Experiment};
 use gflownet_tour_core::message::{
@@ -20,17 +22,6 @@ use gflownet_tour_core::message::{
 use leptos::html;
 use leptos::prelude::*;
 use std::sync::Arc;
-
-/// The numbers of trajectories that a reader can choose from.
-const COUNTS: [u32; 6] = [500, 2_000, 10_000, 50_000, 100_000, 1_000_000];
-const FIRST_COUNT: u32 = 2_000;
-
-const DEVICES: [(DeviceChoice, &str, &str); 4] = [
-    (DeviceChoice::Auto, "auto", "Auto"),
-    (DeviceChoice::WebGpu, "webgpu", "WebGPU"),
-    (DeviceChoice::Cpu, "cpu", "CPU, network"),
-    (DeviceChoice::CpuTable, "table", "CPU, table"),
-];
 
 /// The colour of a model's exact density: one that was trained with a bug wears the bug's.
 pub fn model_colour(experiment: &Experiment, palette: &Palette) -> Rgb {
@@ -48,6 +39,9 @@ pub fn Demo(index: usize) -> impl IntoView {
     let screen = expect_context::<Screen>();
     let slot = engine.open();
     let scrub = Scrub::new(index, engine);
+    // The trained model as the article shows it, until the engine has drawn it.
+    let still = use_context::<Still>();
+    let has_still = still.is_some();
 
     let temperature = RwSignal::new(1.0);
     let seed = RwSignal::new(DEFAULT_SEED);
@@ -109,6 +103,11 @@ pub fn Demo(index: usize) -> impl IntoView {
             return;
         };
         let batch = slot.batch.get_untracked();
+        // The placeholder is a picture of what will not come; what may come is better waited for.
+        let may_come = engine.models[index].with_untracked(|m| !matches!(m, ModelState::Failed(_)));
+        if has_still && may_come && batch.as_ref().is_none_or(|batch| batch.placeholder) {
+            return;
+        }
         let palette = screen.palette.get_untracked();
         let picture = batch.as_ref().map_or_else(
             || placeholder.get_value(),
@@ -138,6 +137,7 @@ pub fn Demo(index: usize) -> impl IntoView {
     // of which there is one a frame. All else can wait for the next frame.
     Effect::new(move |_| {
         slot.batch.track();
+        engine.models[index].track();
         if canvas.get().is_some() {
             paint();
         }
@@ -214,6 +214,7 @@ pub fn Demo(index: usize) -> impl IntoView {
             restarted: engine.restarted.get(),
             failure: slot.failure.get(),
             device: engine.device.get(),
+            is_still: has_still && drawn.with(Option::is_none),
             has_model: drawn.with(|d| d.as_ref().is_some_and(|d| !d.placeholder)),
             no_training: scrub.and_then(Scrub::failure),
             progress: drawn.with(|d| d.as_ref().and_then(|d| progress(scrub, d))),
@@ -223,8 +224,12 @@ pub fn Demo(index: usize) -> impl IntoView {
     let told = move |tell: fn(&BatchResult) -> String| {
         move || drawn.with(|d| d.as_ref().map_or_else(String::new, |d| tell(d)))
     };
+    let still_label = still.as_ref().map(|still| still.label.clone());
     let label = move || {
         drawn.with(|d| {
+            if let (Some(label), None) = (&still_label, d) {
+                return label.clone();
+            }
             let progress = d.as_ref().and_then(|d| progress(scrub, d));
             describe(experiment, temperature.get(), d.as_deref(), progress)
         })
@@ -252,7 +257,9 @@ pub fn Demo(index: usize) -> impl IntoView {
             data-histogram=told(|b| fingerprint(&b.histogram))
         >
             <figure>
-                <canvas class="plot" node_ref=canvas role="img" aria-label=label></canvas>
+                <Framed still drawn=Signal::derive(move || drawn.with(Option::is_some))>
+                    <canvas class="plot" node_ref=canvas role="img" aria-label=label></canvas>
+                </Framed>
                 <figcaption>
                     <Legend bug tempered=Signal::derive(move || tempered.get()) />
                 </figcaption>
@@ -535,6 +542,8 @@ struct Situation {
     device: DeviceChoice,
     /// Whether the figure shows the trained model, or a snapshot of its training.
     has_model: bool,
+    /// Whether the figure still is the article's.
+    is_still: bool,
     /// Why the training cannot be shown.
     no_training: Option<String>,
     /// How far the training was that the figure shows, if not at its end.
@@ -548,7 +557,10 @@ fn progress(scrub: Option<Scrub>, batch: &BatchResult) -> Option<String> {
 }
 
 fn status(now: &Situation) -> (Tone, String) {
-    let shown = format!("the figure shows the placeholder policy (mean 0, std {PLACEHOLDER_STD})");
+    let shown = match now.is_still {
+        true => "the figure shows what was drawn when the page was built".to_owned(),
+        false => format!("the figure shows the placeholder policy (mean 0, std {PLACEHOLDER_STD})"),
+    };
     if let ModelState::Failed(why) = &now.model {
         return (
             Tone::Problem,
