@@ -15,6 +15,7 @@ mod socket;
 
 use chrome::{Chrome, Gpu};
 use gflownet_tour_core::experiment::Experiment;
+use gflownet_tour_core::files::Files;
 use gflownet_tour_core::message::{
     BatchResult, DeviceChoice, FromEngine, GpuStatus, SampleRequest, ToEngine, decode, encode,
 };
@@ -58,14 +59,17 @@ struct Engine {
 impl Engine {
     fn start(dist: &Path, gpu: Gpu, results: &mut Results) -> Option<Engine> {
         let site = Site::serve(dist);
-        site.edit("index.html", |_| {
-            b"<!doctype html><title>bench</title>".to_vec()
-        });
+        for script in ["start.js", "offline.js"] {
+            site.edit(script, |_| Vec::new());
+        }
         let mut chrome = Chrome::launch(gpu);
         chrome.open(&site.url());
         chrome.eval(
-            "window.inbox = [];
-                 window.engine = new Worker('engine_loader.js', { type: 'module' });
+            "window.files = document.getElementById('files').textContent;
+                 const { 'worker.js': worker, 'engine.js': script, 'engine_bg.wasm': code } =
+                     JSON.parse(window.files);
+                 window.inbox = [];
+                 window.engine = new Worker(`${worker}#${script},${code}`, { type: 'module' });
                  window.engine.onmessage = e => window.inbox.push([...e.data]);
                  0",
         );
@@ -74,12 +78,12 @@ impl Engine {
             _site: site,
             id: 0,
         };
-        engine.answer(|m| matches!(m, FromEngine::Ready));
-        let pretrained_url = engine.chrome.text("new URL('pretrained/', location).href");
-        let kernels_url = engine.chrome.text("new URL('kernels.wasm', location).href");
+        engine.answer(|m| matches!(m, FromEngine::Ready { .. }));
+        let folder = engine.chrome.text("new URL('./', location).href");
+        let table = engine.chrome.text("window.files");
         engine.tell(&ToEngine::Start {
-            pretrained_url,
-            kernels_url: Some(kernels_url),
+            files: Files::new(&folder, &table),
+            kernels: true,
             gpu: gpu == Gpu::Allowed,
         });
         let status = engine.answer(|m| matches!(m, FromEngine::Gpu(_)));

@@ -6,9 +6,9 @@
 //! mathematics knows nothing: no file, no clock, no DOM, no thread, no global random state.
 
 pub use gflownet_tour_core::{
-    archive, balance, counts, density, divergence, experiment, exploration, flow, limits, message,
-    mixture, network, noise, objective, options, policy, pytorch, rollout, sampler, simd, table,
-    tempered, trace, trainer, weights,
+    address, archive, balance, counts, density, divergence, experiment, exploration, files, flow,
+    limits, message, mixture, network, noise, objective, options, policy, pytorch, rollout,
+    sampler, simd, table, tempered, trace, trainer, weights,
 };
 
 pub use gflownet_tour_lab as lab;

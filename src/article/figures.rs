@@ -124,7 +124,7 @@ fn bars(heights: &[f32], top: f64) -> String {
 /// Round values on an axis, as many as fit but at most `most`.
 pub fn ticks((lo, hi): (f64, f64), most: usize) -> Vec<f64> {
     let decade = 10f64.powf((hi - lo).log10().floor());
-    let steps = [1.0, 0.5, 0.2, 0.1, 0.05, 0.02].map(|part| part * decade);
+    let steps = [10.0, 5.0, 2.0, 1.0, 0.5, 0.2, 0.1, 0.05].map(|part| part * decade);
     let inside = |step: f64| {
         (
             (lo / step - 1e-9).ceil() as i64,
@@ -555,7 +555,7 @@ mod tests {
             ticks((-3.2, 4.7), 11),
             [-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0]
         );
-        for top in [0.37, 0.9, 1.7, 6.4, 19.0] {
+        for top in [0.37, 0.71, 0.9, 1.7, 6.4, 19.0] {
             let ticks = ticks((0.0, top), 7);
             assert!((3..=7).contains(&ticks.len()), "{top}: {ticks:?}");
         }

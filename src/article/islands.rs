@@ -5,16 +5,15 @@
 use crate::figures::{self, Scene, colour, plot, title};
 use crate::models::{Models, Still};
 use crate::prose::math;
+use gflownet_tour_core::address::{COUNTS, State};
 use gflownet_tour_core::balance::BackwardLoop;
-use gflownet_tour_core::experiment::{EXPERIMENTS, Experiment, TEMPERED, TEMPERED_BETAS};
+use gflownet_tour_core::experiment::{self, EXPERIMENTS, Experiment, TEMPERED, TEMPERED_BETAS};
 use gflownet_tour_core::weights::manifest::{CurvePoint, ModelEntry};
 use gflownet_tour_page::format::{
     TEMPERATURE_STEP, TEMPERATURES, UNKNOWN, fixed, percent, place, thousands,
 };
 use gflownet_tour_page::formulas as tex;
-use gflownet_tour_page::island::{
-    BETA_STEP, COUNTS, DEVICES, FIRST_BETA, FIRST_COUNT, Island, TEMPERED_COUNT,
-};
+use gflownet_tour_page::island::{BETA_STEP, DEVICES, Island, TEMPERED_COUNT};
 use gflownet_tour_page::numbers;
 use gflownet_tour_page::picture::{Curve, target_curve, tempered_curve};
 use gflownet_tour_page::record::{self, Axis, BOX, quantities};
@@ -37,7 +36,9 @@ fn place_of(island: Island, still: Markup) -> Markup {
 pub fn demo(models: &Models, name: &str) -> Markup {
     let experiment = Experiment::named(name)
         .unwrap_or_else(|| panic!("the text shows `{name}`, which is no experiment"));
-    let still = models.still(experiment, FIRST_COUNT);
+    let index = experiment::place(name).unwrap_or_default();
+    let count = State::default().demos[index].count;
+    let still = models.still(experiment, count);
     let entry = numbers::model(name);
     let has_training = entry.is_some_and(|entry| entry.snapshots.is_some());
     let bug = experiment.backward_loop != BackwardLoop::Correct;
@@ -92,8 +93,8 @@ pub fn demo(models: &Models, name: &str) -> Markup {
                     div.field {
                         label for=(id("count")) { "Trajectories" }
                         select.count #(id("count")) disabled {
-                            @for count in COUNTS {
-                                option selected[count == FIRST_COUNT] { (thousands(count.into())) }
+                            @for choice in COUNTS {
+                                option selected[choice == count] { (thousands(choice.into())) }
                             }
                         }
                     }
@@ -109,15 +110,21 @@ pub fn demo(models: &Models, name: &str) -> Markup {
                         input.tempered type="checkbox" disabled;
                         "Show " (math(tex::TEMPERED))
                     }
+                    button.copy-link type="button" disabled { "Copy link" }
                 }
                 p.status { (STILL) " The model itself is on its way." }
-                (readout(experiment, still.as_ref(), entry))
+                (readout(experiment, count, still.as_ref(), entry))
             }
         },
     )
 }
 
-fn readout(experiment: &Experiment, still: Option<&Still>, entry: Option<&ModelEntry>) -> Markup {
+fn readout(
+    experiment: &Experiment,
+    count: u32,
+    still: Option<&Still>,
+    entry: Option<&ModelEntry>,
+) -> Markup {
     let target = experiment.target();
     let told = |tell: &dyn Fn(&ModelEntry) -> f64| fixed(entry.map_or(f64::NAN, tell), 3);
     html! {
@@ -136,7 +143,7 @@ fn readout(experiment: &Experiment, still: Option<&Still>, entry: Option<&ModelE
                 dt { "log Z, true" }
                 dd { (fixed(target.log_partition(), 3)) }
                 dt { "Trajectories sampled" }
-                dd { (thousands(FIRST_COUNT.into())) }
+                dd { (thousands(count.into())) }
                 dt { "Time to sample" }
                 dd { (UNKNOWN) }
                 dt { "Engine that ran" }
@@ -213,23 +220,24 @@ fn describe(experiment: &Experiment, still: Option<&Still>, entry: Option<&Model
 
 /// The figure of the model of every temperature.
 pub fn tempered(models: &Models) -> Markup {
-    let found = models.still_tempered(FIRST_BETA, TEMPERED_COUNT);
+    let beta = State::default().beta;
+    let found = models.still_tempered(beta, TEMPERED_COUNT);
     let (still, log_z) = match found {
         Some((still, log_z)) => (Some(still), log_z),
         None => (None, f64::NAN),
     };
     let target = TEMPERED.target();
-    let tempered = target.tempered(1.0 / FIRST_BETA);
-    let green = tempered_curve(&TEMPERED, 1.0 / FIRST_BETA);
+    let tempered = target.tempered(1.0 / beta);
+    let green = tempered_curve(&TEMPERED, 1.0 / beta);
     let peak = |curve: &[(f64, f64)]| curve.iter().fold(0.0, |p: f64, point| p.max(point.1));
     let ink: Curve = target_curve(&TEMPERED);
     let score = numbers::tempered()
-        .and_then(|entry| entry.scores.iter().find(|score| score.beta == FIRST_BETA))
+        .and_then(|entry| entry.scores.iter().find(|score| score.beta == beta))
         .map_or(f64::NAN, |score| score.total_variation);
     let label = format!(
         "Above, densities over x at β = {}: the model told β, its target R to the power β, and R. \
          Below, its trajectories. Total variation to the target {}, log Z learned {}.",
-        fixed(FIRST_BETA, 2),
+        fixed(beta, 2),
         fixed(score, 3),
         fixed(log_z, 3),
     );
@@ -265,10 +273,11 @@ pub fn tempered(models: &Models) -> Markup {
                             label for="conditional-beta" { "β = 1/T" }
                             input.beta #conditional-beta type="range" disabled
                                 min=(lowest.log2()) max=(highest.log2()) step=(BETA_STEP)
-                                value=(FIRST_BETA.log2());
-                            input.beta-number type="number" disabled value=(fixed(FIRST_BETA, 2))
+                                value=(beta.log2());
+                            input.beta-number type="number" disabled value=(fixed(beta, 2))
                                 aria-label="β as a number";
                         }
+                        button.copy-link type="button" disabled { "Copy link" }
                     }
                 }
                 p.status { (STILL) " The model itself is on its way." }

@@ -93,6 +93,18 @@ struct Component {
 }
 
 /// The density of x_N under a forward policy, as a mixture of many Gaussians.
+///
+/// ```
+/// use gflownet_tour_core::{density::TerminalDensity, policy::Policy};
+/// // Five steps of mean 0 and standard deviation 0.4 from 1.0, by a policy that knows nothing.
+/// let walk = Policy::<f64>::placeholder(64, 0.4);
+/// let end = TerminalDensity::of(&walk, 1.0, 5, 1.0);
+/// let std = 0.4 * 5f64.sqrt();
+/// let peak = 1.0 / (std * std::f64::consts::TAU.sqrt());
+/// assert!((end.density(1.0) - peak).abs() < 1e-6); // per unit of x
+/// let half = end.mass_between(f64::NEG_INFINITY, 1.0);
+/// assert!((half - 0.5).abs() < 1e-6);
+/// ```
 #[derive(Clone, Debug)]
 pub struct TerminalDensity {
     components: Vec<Component>,

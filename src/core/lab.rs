@@ -4,6 +4,7 @@
 //! The settings are flat, and two tables, [`NUMBERS`] and [`CHOICES`], say all that forms, links
 //! and checks need to know of a field. Only the target's modes stand apart.
 
+use crate::address;
 use crate::archive::{BackwardRollouts, Priority};
 use crate::balance::{BackwardLoop, BackwardMean};
 use crate::experiment::{self, Experiment};
@@ -39,7 +40,7 @@ const MOST_WORDS: usize = 100;
 pub struct Peak {
     /// The mean, in units of x.
     pub centre: f64,
-    /// The standard deviation, in units of x.
+    /// How wide it is: its standard deviation, in units of x.
     pub width: f64,
     /// The area under it.
     pub weight: f64,
@@ -172,8 +173,9 @@ pub struct Settings {
     pub replay_rows: u32,
     /// The power of the reward that they begin from, if they begin there.
     pub replay_power: f64,
-    /// Below and above all standard deviations that the policies can give.
+    /// Below all standard deviations that the policies can give.
     pub min_std: f64,
+    /// Above all of them.
     pub max_std: f64,
     /// Neurons in each of the two hidden layers.
     pub hidden: u32,
@@ -900,17 +902,34 @@ pub struct Asked {
     pub notes: Vec<String>,
 }
 
-/// Reads a link's words. Whatever they are, the answer can be trained.
+/// Whether links have a word of this key.
+pub fn is_key(key: &str) -> bool {
+    matches!(key, "preset" | "modes")
+        || Number::named(key).is_some()
+        || Choice::named(key).is_some()
+}
+
+/// Reads an address, without its `#`, if it asks for a run: if its place is the laboratory, or it names
+/// a preset.
+pub fn from_address(address: &str) -> Option<Asked> {
+    let (place, query) = address.split_once('?')?;
+    let names_one = query.split('&').any(|word| word.starts_with("preset="));
+    (place == address::LAB || names_one).then(|| from_query(query))
+}
+
+/// Reads a link's words; those of the page around the laboratory are passed over. Whatever they are, the
+/// answer can be trained.
 pub fn from_query(query: &str) -> Asked {
     let mut notes = Vec::new();
     let words: Vec<(String, String)> = query
         .split('&')
-        .take(MOST_WORDS)
         .filter(|word| !word.is_empty())
         .map(|word| {
             let (key, value) = word.split_once('=').unwrap_or((word, ""));
             (unescaped(key), unescaped(value))
         })
+        .filter(|(key, _)| !address::is_of_page(key))
+        .take(MOST_WORDS)
         .collect();
     let of = |key: &str| words.iter().find(|word| word.0 == key).map(|word| &*word.1);
     if let Some(version) = of("v").filter(|version| *version != VERSION.to_string()) {
@@ -980,12 +999,13 @@ fn read_modes(text: &str) -> Result<Vec<Peak>, String> {
     modes.collect()
 }
 
-fn shortened(text: &str) -> String {
+/// The beginning of what a link says, short enough for a sentence.
+pub(crate) fn shortened(text: &str) -> String {
     text.chars().take(20).collect()
 }
 
 /// Text with its %xx read. What is no such escape stays.
-fn unescaped(text: &str) -> String {
+pub(crate) fn unescaped(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut i = 0;

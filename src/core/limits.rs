@@ -54,6 +54,7 @@ pub const EXPONENT: RangeInclusive<f64> = 0.0..=2.0;
 /// ```
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the fields are what the message tells")]
 pub enum RecipeError {
     /// A number outside of its range.
     #[error("`{field}` is {found}; give {least} to {most}")]

@@ -2,12 +2,18 @@
 //!
 //! Each message crosses the thread border as one `Uint8Array` of postcard bytes, written by
 //! [`encode`] and read by [`decode`]. Both ends are built from one source, so the format needs no
-//! version of its own.
+//! version of its own: the engine's first message names its [`BUILD`], and an end of another build is
+//! told so and no more is said to it.
 
+use crate::files::Files;
 use crate::lab::Settings;
 use crate::trace::Trace;
 use crate::trainer::Checkpoint;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// This build's name: a hash of the crate's sources. Files of different builds meet where a cache or
+/// a half-finished upload mixes them.
+pub const BUILD: &str = env!("GFLOWNET_TOUR_BUILD");
 
 /// The standard deviation of the placeholder policy, whose mean is 0, in units of x.
 pub const PLACEHOLDER_STD: f64 = 0.3;
@@ -15,12 +21,12 @@ pub const PLACEHOLDER_STD: f64 = 0.3;
 /// Page to engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToEngine {
-    /// The first message. `pretrained_url` is the absolute URL of the folder that holds
-    /// `NAME.safetensors`, `kernels_url` that of the sampler for relaxed SIMD, where it is wanted;
-    /// with `gpu` false no GPU is asked for (after a crash, say).
+    /// The first message. `files` says where to fetch what later messages ask for, such as
+    /// `pretrained/NAME.safetensors`, and how to tell it from something else; `kernels` whether the
+    /// sampler for relaxed SIMD is wanted; with `gpu` false no GPU is asked for (after a crash, say).
     Start {
-        pretrained_url: String,
-        kernels_url: Option<String>,
+        files: Files,
+        kernels: bool,
         gpu: bool,
     },
     /// Fetch and check the weights of the experiment called `model`, or of the model of every
@@ -277,8 +283,9 @@ pub enum DeviceUsed {
 /// Engine to page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FromEngine {
-    /// The worker runs and takes messages; batches run on the CPU until [`FromEngine::Gpu`].
-    Ready,
+    /// The worker of the build `build` runs and takes messages; batches run on the CPU until
+    /// [`FromEngine::Gpu`]. It stays the first of this list, so that every build can read it.
+    Ready { build: String },
     /// What became of the GPU. Sent once after `Start`, and again if the device is lost.
     Gpu(GpuStatus),
     /// What became of a `Load`.
@@ -431,6 +438,21 @@ pub struct TraceStudy {
     pub chance: f64,
 }
 
+/// Whether an engine of the build `build` can be spoken to.
+///
+/// # Errors
+/// A clause for a reader, when it is another build than this one.
+pub fn check_build(build: &str) -> Result<(), String> {
+    if build == BUILD {
+        return Ok(());
+    }
+    let build: String = build.chars().take(BUILD.len()).collect();
+    Err(format!(
+        "the page is of build {BUILD} and its engine of build {build}: a cache or a half-finished \
+         upload has mixed two versions"
+    ))
+}
+
 /// The bytes of a message.
 ///
 /// # Errors
@@ -472,6 +494,23 @@ mod tests {
         assert_eq!(decode::<ToEngine>(&bytes).unwrap(), message);
         assert!(decode::<ToEngine>(&bytes[..bytes.len() - 1]).is_err());
         assert!(decode::<FromEngine>(&[99, 1, 2]).is_err());
+    }
+
+    /// Bytes 0, length, text: what any later build must still read.
+    #[test]
+    fn engines_of_other_builds_are_told_apart() {
+        let ready = |build: &str| FromEngine::Ready {
+            build: build.into(),
+        };
+        assert_eq!(encode(&ready("abc")).unwrap(), b"\0\x03abc");
+        assert_eq!(check_build(BUILD), Ok(()));
+        let other = "0123456789abcdef and more";
+        let why = check_build(other).unwrap_err();
+        assert!(
+            why.contains(BUILD) && why.contains("build 0123456789abcdef:"),
+            "{why}"
+        );
+        assert!(decode::<FromEngine>(&[0]).is_err());
     }
 
     /// An enum that names its kind in its fields cannot cross: a run was not tuned.

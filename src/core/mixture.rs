@@ -63,6 +63,16 @@ pub fn normal_between(a: f64, b: f64) -> f64 {
 
 /// The reward R(x) = sum over the modes of weight · N(x; mean, var), which is not normalised: it
 /// integrates to the sum of the weights, so K modes of weight one to K.
+///
+/// ```
+/// use gflownet_tour_core::mixture::{Mixture, Mode};
+/// // Mean and variance, in units of x and x²; the second mode has three times the area.
+/// let target = Mixture::new(vec![Mode::new(-1.0, 0.2), Mode::new(1.0, 0.2).weighing(3.0)]);
+/// assert!((target.log_partition() - 4f64.ln()).abs() < 1e-12); // nats
+/// assert!((target.mass_between(f64::NEG_INFINITY, f64::INFINITY) - 1.0).abs() < 1e-12);
+/// let [left, right] = target.mode_mass()[..] else { panic!("a mass for each mode") };
+/// assert!(left < 0.27 && right > 0.73);
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mixture {
     modes: Vec<Mode>,

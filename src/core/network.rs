@@ -197,6 +197,7 @@ impl Network {
     }
 
     /// The policy as it is now.
+    #[expect(clippy::unreachable, reason = "the layout has a place for each")]
     pub fn to_policy(&self) -> Policy<f32> {
         let floats = self.parameters.floats();
         let parameters = self.layout.places().map(|place| floats[place]).collect();

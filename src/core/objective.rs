@@ -129,6 +129,21 @@ pub(crate) struct Pair {
 
 /// What the losses see of one trajectory, in nats: the plain formulas, which the trainers are tested
 /// against.
+///
+/// ```
+/// use gflownet_tour_core::objective::{Objective, Terms};
+/// // Two steps. a_0 = log Z, a_1 = log F(x_1, 1) - l_0 and a_2 = log R - l_0 - l_1.
+/// let terms = Terms {
+///     log_forward: vec![-1.0, -2.0],
+///     log_backward: vec![0.0, -1.5],
+///     log_flow: vec![-0.75],
+///     log_reward: -1.0,
+/// };
+/// let batch = [terms];
+/// let log_z = 0.5; // a = 0.5, 0.25, 0.5
+/// assert_eq!(Objective::TrajectoryBalance.loss(log_z, &batch), 0.0); // nats²
+/// assert_eq!(Objective::DetailedBalance.loss(log_z, &batch), 0.25f64.powi(2));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Terms {
     /// log P_F(x_{s+1} | x_s), for s = 0, ..., N-1.

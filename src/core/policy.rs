@@ -58,7 +58,8 @@ impl<F: Float> Gaussian<F> {
 const LN_TAU: f64 = 1.837_877_066_409_345_3;
 
 pub(crate) fn constant<F: Float>(value: f64) -> F {
-    F::from(value).expect("every float type holds the constants used here, rounded")
+    // Every float type holds the constants used here, rounded.
+    F::from(value).unwrap_or_else(F::nan)
 }
 
 /// Angular frequencies of the features, in radians per unit of x.
@@ -142,6 +143,20 @@ pub fn features<F: Float>(x: F) -> [F; FEATURES] {
 /// Forward and backward policies have the same shape. The forward policy reads (x_t, t) for t in
 /// 0..N and gives the law of the action x_{t+1} - x_t; the backward policy reads (x_t, t) for t
 /// in 1..=N and gives the law of the action x_t - x_{t-1} that led there.
+///
+/// ```
+/// use gflownet_tour_core::noise::ThreefryRng;
+/// use gflownet_tour_core::policy::{Inputs, MAX_STD, MIN_STD, Policy};
+/// let policy = Policy::<f64>::init(64, &mut ThreefryRng::new(4444, 0));
+/// // [64, 2] + [64] + [64, 64] + [64] + [2, 64] + [2]
+/// assert_eq!(policy.parameters().len(), 4_482);
+/// assert_eq!(Policy::<f64>::shapes(Inputs::Raw, 64)[0], [64, 2]);
+/// let law = policy.evaluate(0.4, 3.0); // at x = 0.4 after three steps
+/// assert!(MIN_STD < law.std && law.std < MAX_STD); // units of x
+/// assert!(law.log_density(law.mean) > law.log_density(law.mean + 1.0)); // nats
+/// // Another number of parameters is no policy.
+/// assert_eq!(Policy::new(64, vec![0.0; 7]), None);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy<F> {
     inputs: Inputs,

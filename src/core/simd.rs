@@ -58,6 +58,7 @@ impl Level {
         }
     }
 
+    #[allow(clippy::unreachable, reason = "see there")]
     #[inline(always)]
     pub(crate) fn dispatch<Op: WithSimd>(self, op: Op) -> Op::Output {
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]

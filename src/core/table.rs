@@ -28,7 +28,7 @@ const MOST_ROWS: f32 = 4_096.0;
 const COARSE: usize = 64;
 
 /// Trajectories that find out which states can be reached, and the sigma scale at which they do.
-const SCOUTS: usize = 1_024;
+const SCOUTS: usize = 256;
 const SCOUT_SCALE: f64 = 3.0;
 
 /// Mean and standard deviation as cubics in the distance from a centre: the constant term of the
@@ -87,8 +87,8 @@ impl Table {
             .enumerate()
             .skip(1)
             .map(|(t, &(lo, hi))| {
-                // The furthest of a thousand is not the furthest of a million.
-                let air = 0.15 * (hi - lo) + 0.5;
+                // The furthest of some hundreds is not the furthest of a million.
+                let air = 0.25 * (hi - lo) + 0.5;
                 level.dispatch(Build {
                     network,
                     t: t as f32,

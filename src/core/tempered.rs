@@ -90,6 +90,7 @@ impl<F: Float> Conditional<F> {
     }
 
     /// The policy at this log β.
+    #[expect(clippy::unreachable, reason = "as many parameters as the base has")]
     pub fn at(&self, log_beta: F) -> Policy<F> {
         let inputs = self.base.inputs();
         let mut parameters = self.base.parameters().to_vec();
@@ -192,6 +193,19 @@ impl<F: Float> LogZ<F> {
 }
 
 /// A trained model: both policies and log Z, as functions of log β.
+///
+/// ```
+/// use gflownet_tour_core::{experiment::TEMPERED, weights::tempered};
+/// let file = "../../pretrained/tempered.safetensors";
+/// let model = tempered::parse(file, &std::fs::read(file)?)?.model;
+/// // At a fixed β it is a policy like any other.
+/// let policy = model.forward.at(2f32.ln());
+/// assert_eq!(policy.hidden(), 64);
+/// let score = model.score(&TEMPERED.target(), TEMPERED.start, TEMPERED.steps, 2.0);
+/// assert!(score.total_variation < 0.05);
+/// assert!((score.log_z - score.log_z_true).abs() < 0.05); // nats
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct TemperedModel<F> {
     /// The forward policy.

@@ -173,6 +173,26 @@ impl Checkpoint {
 const CHUNK: usize = 64;
 
 /// A training run in progress. A clone is a checkpoint: it goes on as the run itself would.
+///
+/// ```
+/// use gflownet_tour_core::experiment::Experiment;
+/// use gflownet_tour_core::objective::Objective;
+/// use gflownet_tour_core::trainer::Trainer;
+/// use gflownet_tour_core::weights::manifest::Recipe;
+///
+/// let experiment = Experiment::named("easy_correct").ok_or("no such experiment")?;
+/// let mut recipe = Recipe { batch: 32, hidden: 16, ..Recipe::of(experiment) };
+/// recipe.options.objective = Objective::DetailedBalance;
+/// recipe.validate()?; // names the field that cannot be, if there is one
+/// let mut trainer = Trainer::new(&recipe, 4444);
+/// let first = trainer.step();
+/// assert_eq!(first.iteration, 1);
+/// assert!(first.is_finite && first.loss > 0.0); // nats²
+/// // The networks as they are now, and log Z in nats.
+/// let (forward, log_z) = (trainer.forward(), trainer.log_z());
+/// assert_eq!((forward.hidden(), log_z), (16, first.log_z));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Trainer {
     recipe: Recipe,

@@ -5,6 +5,8 @@
 //! file starts, which keeps all of it in every file that links it: 9 MB that the page's own file
 //! must not carry.
 
+#![warn(missing_docs, clippy::missing_errors_doc, clippy::missing_panics_doc)]
+
 pub mod batch;
 pub mod gpu;
 pub mod gpu_train;

@@ -15,6 +15,7 @@ use crate::study::Subject;
 use gflownet_tour_core::density::{Tails, TerminalDensity};
 use gflownet_tour_core::divergence;
 use gflownet_tour_core::experiment::{EXPERIMENTS, Experiment, HIDDEN, TEMPERED};
+use gflownet_tour_core::files::Files;
 use gflownet_tour_core::kernels::Draw;
 use gflownet_tour_core::message::{
     self, BatchResult, DeviceChoice, DeviceUsed, FromEngine, FromRun, GpuStatus, PLACEHOLDER_STD,
@@ -26,9 +27,9 @@ use gflownet_tour_core::rollout::Trajectories;
 use gflownet_tour_core::sampler::Sampler;
 use gflownet_tour_core::tempered::TemperedModel;
 use gflownet_tour_core::trainer::Trainer;
-use gflownet_tour_core::weights;
 use gflownet_tour_core::weights::manifest::Recipe;
 use gflownet_tour_core::weights::snapshots::{self, Snapshot};
+use gflownet_tour_core::weights::{self, WeightsError};
 use js_sys::Uint8Array;
 use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -45,6 +46,10 @@ const GPU_START_LIMIT_MS: f64 = 60_000.0;
 const GPU_LIMIT_MS: f64 = 20_000.0;
 const SILENT: &str = "the GPU did not answer in time";
 
+/// Where the weights are, and the sampler for relaxed SIMD.
+const PRETRAINED: &str = "pretrained/";
+const KERNELS: &str = "kernels.wasm";
+
 /// The most tables that are made to warm up, and the time in milliseconds that a warm one takes.
 const WARM_UPS: usize = 24;
 const WARM_MS: f64 = 5.0;
@@ -54,7 +59,9 @@ pub fn start() {
     console_error_panic_hook::set_once();
     let worker = Worker::default();
     scope::on_message(move |data| worker.receive(&data));
-    post(&FromEngine::Ready);
+    post(&FromEngine::Ready {
+        build: message::BUILD.to_owned(),
+    });
 }
 
 fn post(message: &FromEngine) {
@@ -71,6 +78,10 @@ fn tell(words: &FromRun) {
     }
 }
 
+fn experiment(model: &str) -> Result<&'static Experiment, String> {
+    Experiment::named(model).ok_or_else(|| format!("there is no experiment `{model}`"))
+}
+
 fn unread(error: &dyn std::fmt::Display) {
     scope::warn(&format!(
         "the engine ignored a message that it cannot read: {error}"
@@ -82,8 +93,9 @@ fn unread(error: &dyn std::fmt::Display) {
 struct Worker(Rc<RefCell<State>>);
 
 struct State {
-    pretrained_url: String,
+    files: Files,
     models: HashMap<&'static str, Rc<Model>>,
+    subjects: HashMap<&'static str, Rc<Subject>>,
     trainings: HashMap<&'static str, Training>,
     tempered: Option<Tempered>,
     placeholder: Rc<Model>,
@@ -122,8 +134,9 @@ enum OnGpu {
 impl Default for State {
     fn default() -> Self {
         State {
-            pretrained_url: String::new(),
+            files: Files::default(),
             models: HashMap::new(),
+            subjects: HashMap::new(),
             trainings: HashMap::new(),
             tempered: None,
             placeholder: Rc::new(Model::new(
@@ -173,14 +186,11 @@ struct Model {
     in_relaxed: RefCell<Option<relaxed::Model>>,
     /// The learned log Z; none marks the placeholder.
     log_z: Option<f64>,
-    /// What studies are made of; the placeholder has no backward policy to study.
-    subject: Option<Subject>,
 }
 
 impl Model {
     fn new(weights: Policy<f32>, start: f64, steps: usize, log_z: Option<f64>) -> Self {
         Model {
-            subject: None,
             network: Sampler::new(&weights),
             table: OnceCell::new(),
             walk: (start, steps),
@@ -285,11 +295,12 @@ impl Worker {
         };
         match message::decode(&bytes) {
             Ok(ToEngine::Start {
-                pretrained_url,
-                kernels_url,
+                files,
+                kernels,
                 gpu,
             }) => {
-                self.0.borrow_mut().pretrained_url = pretrained_url;
+                let kernels_url = kernels.then(|| files.url(KERNELS));
+                self.0.borrow_mut().files = files;
                 let worker = self.clone();
                 spawn_local(async move {
                     // The weights come first: they are what a reader waits for.
@@ -556,36 +567,38 @@ impl Worker {
         }
     }
 
+    /// Fetches a file from the folder of the weights and reads it. What is no such file at all is
+    /// named as such before its checksum is.
+    async fn fetch<T>(
+        &self,
+        file: &str,
+        parse: impl FnOnce(&str, &[u8]) -> Result<T, WeightsError>,
+    ) -> Result<T, String> {
+        let plain = format!("{PRETRAINED}{file}");
+        let url = self.0.borrow().files.url(&plain);
+        let bytes = scope::fetch(&url).await;
+        let bytes = bytes.map_err(|why| format!("{file}: {why}"))?;
+        let parsed = parse(file, &bytes).map_err(|error| error.to_string())?;
+        self.0.borrow().files.check(&plain, &bytes)?;
+        Ok(parsed)
+    }
+
+    /// Fetches what of a model samples.
     async fn load(&self, model: &str) -> Result<(), String> {
-        let file = format!("{model}.safetensors");
-        let url = format!("{}{file}", self.0.borrow().pretrained_url);
-        let fetched = async || {
-            let bytes = scope::fetch(&url).await;
-            bytes.map_err(|why| format!("{file}: {why}"))
-        };
         if model == TEMPERED.name {
-            let parsed = weights::tempered::parse(&file, &fetched().await?);
+            let file = format!("{model}.safetensors");
+            let parsed = self.fetch(&file, weights::tempered::parse).await?;
             self.0.borrow_mut().tempered = Some(Tempered {
-                model: parsed.map_err(|error| error.to_string())?.model,
+                model: parsed.model,
                 last: RefCell::default(),
             });
             return Ok(());
         }
-        let Some(experiment) = Experiment::named(model) else {
-            return Err(format!("there is no experiment `{model}`"));
-        };
-        let bytes = fetched().await?;
-        let parsed = weights::parse(&file, &bytes).map_err(|error| error.to_string())?;
-        let subject = Subject::new(experiment, &parsed);
-        let loaded = Model {
-            subject: Some(subject),
-            ..Model::new(
-                parsed.forward,
-                experiment.start,
-                experiment.steps,
-                Some(f64::from(parsed.log_z)),
-            )
-        };
+        let experiment = experiment(model)?;
+        let file = weights::forward_file(model);
+        let (forward, log_z) = self.fetch(&file, weights::parse_forward).await?;
+        let log_z = Some(f64::from(log_z));
+        let loaded = Model::new(forward, experiment.start, experiment.steps, log_z);
         self.0
             .borrow_mut()
             .models
@@ -593,25 +606,32 @@ impl Worker {
         Ok(())
     }
 
+    /// What studies of a model are made of, its backward policy included.
+    async fn subject(&self, model: &str) -> Result<Rc<Subject>, String> {
+        if let Some(subject) = self.0.borrow().subjects.get(model) {
+            return Ok(Rc::clone(subject));
+        }
+        let experiment = experiment(model)?;
+        let file = format!("{model}.safetensors");
+        let parsed = self.fetch(&file, weights::parse).await?;
+        let subject = Rc::new(Subject::new(experiment, &parsed));
+        let mut state = self.0.borrow_mut();
+        state.subjects.insert(experiment.name, Rc::clone(&subject));
+        Ok(subject)
+    }
+
     async fn load_snapshots(&self, model: &str, file: &str, sha256: &str) -> Result<(), String> {
-        let Some(experiment) = Experiment::named(model) else {
-            return Err(format!("there is no experiment `{model}`"));
-        };
+        let experiment = experiment(model)?;
         if self.0.borrow().trainings.contains_key(experiment.name) {
             return Ok(());
         }
-        let url = format!("{}{file}", self.0.borrow().pretrained_url);
-        let bytes = scope::fetch(&url)
-            .await
-            .map_err(|why| format!("{file}: {why}"))?;
-        // What is no snapshots file at all is named as such before its checksum is.
-        let parsed = snapshots::parse(file, &bytes);
-        let checked = parsed.and_then(|snapshots| {
-            weights::check_sha256(file, &bytes, sha256)?;
+        let parse = |file: &str, bytes: &[u8]| {
+            let snapshots = snapshots::parse(file, bytes)?;
+            weights::check_sha256(file, bytes, sha256)?;
             Ok(snapshots)
-        });
+        };
         let training = Training {
-            snapshots: checked.map_err(|error| error.to_string())?,
+            snapshots: self.fetch(file, parse).await?,
             last: RefCell::default(),
         };
         self.0
@@ -642,15 +662,8 @@ impl Worker {
     }
 
     async fn answer(&self, request: &StudyRequest) -> Result<Study, String> {
-        let loaded = |worker: &Worker| worker.0.borrow().models.get(&*request.model).cloned();
-        if loaded(self).is_none() {
-            self.load(&request.model).await?;
-        }
-        let model = loaded(self);
-        let subject = model.as_ref().and_then(|model| model.subject.as_ref());
-        subject
-            .ok_or("this model has no backward policy to study")?
-            .answer(&request.question)
+        let subject = self.subject(&request.model).await?;
+        subject.answer(&request.question)
     }
 
     /// Draws until there is nothing left to draw.

@@ -6,9 +6,9 @@ use super::form::Form;
 use super::keep::{Keep, remembered};
 use super::link::RunLink;
 use super::watch::Watch;
-use gflownet_tour_core::experiment;
 use gflownet_tour_core::lab::{self, Asked, DEFAULT_PRESET, Settings};
 use gflownet_tour_core::message::Look;
+use gflownet_tour_core::{address, experiment};
 use gflownet_tour_page::picture::{BINS, CELLS, PATHS};
 use gflownet_tour_page::screen::Screen;
 use leptos::ev;
@@ -43,8 +43,7 @@ pub fn run() {
 
 /// What the address asks for, if it is about the laboratory.
 fn asked() -> Option<Asked> {
-    let hash = location_hash()?;
-    hash.strip_prefix(HASH).map(lab::from_query)
+    lab::from_address(&location_hash()?)
 }
 
 #[component]
@@ -93,7 +92,12 @@ fn Lab() -> impl IntoView {
         let is_first = before.is_none() && !is_asked;
         if !is_first && before != Some(query) {
             // Where the browser refuses, the address keeps what it said before.
-            let _ = replace_state(&JsValue::NULL, "", &format!("#{HASH}{query}"));
+            let now = location_hash().unwrap_or_default();
+            let _ = replace_state(
+                &JsValue::NULL,
+                "",
+                &format!("#{}", address::with_lab(&now, query)),
+            );
         }
         query.clone()
     };

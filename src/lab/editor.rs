@@ -192,7 +192,7 @@ pub fn Editor(settings: RwSignal<Settings>) -> impl IntoView {
         view! {
             <span
                 class=class
-                style=style
+                prop:style=style
                 role="slider"
                 tabindex="0"
                 aria-label=label
@@ -222,7 +222,7 @@ pub fn Editor(settings: RwSignal<Settings>) -> impl IntoView {
         };
         let ticks = whole.ticks(8).into_iter().map(|value| {
             let style = format!("left: {:.2}%", 100.0 * x.share(value));
-            view! { <span class="tick" style=style>{place(value)}</span> }
+            view! { <span class="tick" prop:style=style>{place(value)}</span> }
         });
         ticks.collect_view()
     };
@@ -241,7 +241,7 @@ pub fn Editor(settings: RwSignal<Settings>) -> impl IntoView {
                 >
                     <path class="ink" d=curve />
                 </svg>
-                <span class="lab-start" style=start></span>
+                <span class="lab-start" prop:style=start></span>
                 {dots}
             </div>
             <div class="x-ticks">{ticks}</div>

@@ -2,9 +2,10 @@
 //! the demos go on meanwhile.
 
 use super::record::Record;
+use gflownet_tour_core::files::Files;
 use gflownet_tour_core::lab::Settings;
 use gflownet_tour_core::message::{
-    Begin, FromEngine, FromRun, Look, Phase, ToEngine, ToRun, decode, encode,
+    Begin, FromEngine, FromRun, Look, Phase, ToEngine, ToRun, check_build, decode, encode,
 };
 use gflownet_tour_core::trainer::Checkpoint;
 use gflownet_tour_page::link::{listen, start_worker};
@@ -261,10 +262,13 @@ impl RunLink {
         }
         self.line.update_value(|line| line.silent_ticks = 0);
         match decode::<FromEngine>(bytes) {
-            Ok(FromEngine::Ready) => {
+            Ok(FromEngine::Ready { build }) => {
+                if let Err(why) = check_build(&build) {
+                    return self.mourn(generation, &why);
+                }
                 self.send(&ToEngine::Start {
-                    pretrained_url: String::new(),
-                    kernels_url: None,
+                    files: Files::default(),
+                    kernels: false,
                     gpu: true,
                 });
                 let waiting = self.line.try_update_value(|line| {

@@ -474,7 +474,7 @@ fn Curves(link: RunLink, pins: RwSignal<Vec<Pin>>) -> impl IntoView {
                     fixed(value, 0)
                 };
                 let style = format!("bottom: {:.2}%", 100.0 * axis.share(value));
-                view! { <span class="tick" style=style>{words}</span> }
+                view! { <span class="tick" prop:style=style>{words}</span> }
             });
             ticks.collect_view()
         })
@@ -505,7 +505,7 @@ fn Curves(link: RunLink, pins: RwSignal<Vec<Pin>>) -> impl IntoView {
     };
     let tv_ticks = [0.0, 0.5, 1.0].map(|value| {
         let style = format!("bottom: {:.0}%", 100.0 * value);
-        view! { <span class="tick" style=style>{fixed(value, 1)}</span> }
+        view! { <span class="tick" prop:style=style>{fixed(value, 1)}</span> }
     });
     let frame = move |line: AnyView| {
         view! {
@@ -520,7 +520,7 @@ fn Curves(link: RunLink, pins: RwSignal<Vec<Pin>>) -> impl IntoView {
             .map(|share| {
                 let style = format!("left: {:.0}%", 100.0 * share);
                 let words = thousands(x.value(share).round() as u64);
-                view! { <span class="tick" style=style>{words}</span> }
+                view! { <span class="tick" prop:style=style>{words}</span> }
             })
             .collect_view()
     };

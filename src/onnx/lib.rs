@@ -4,6 +4,8 @@
 //! Input `state` [batch, 2], rows (x, t); output `policy` [batch, 2], rows (mean, standard
 //! deviation) of the action. `tests/python/check_pretrained.py` runs it in ONNX Runtime.
 
+#![warn(missing_docs, clippy::missing_errors_doc, clippy::missing_panics_doc)]
+
 use gflownet_tour_core::policy::{
     FREQUENCIES, Inputs, LINEAR_GAIN, Policy, SQUARE_GAIN, WAVE_GAIN,
 };

@@ -8,6 +8,7 @@ use super::island::Island;
 use super::palette::Palette;
 use super::picture::{CELLS, Curve, axis_top, centres, target_curve, within};
 use super::plot::{Sheet, told};
+use super::share::AddressBar;
 use super::study::{Inquiry, StudyPanel};
 use gflownet_tour_core::balance::BackwardLoop;
 use gflownet_tour_core::experiment::{self, EXPERIMENTS, Experiment};
@@ -36,8 +37,10 @@ fn loop_title(counted: BackwardLoop) -> String {
 /// The part, closed at first.
 #[component]
 pub fn BugAlgebra() -> impl IntoView {
-    let chosen = RwSignal::new(BackwardLoop::CountsForced);
-    let inquiry = Inquiry::new(move || {
+    let bar = expect_context::<AddressBar>();
+    let chosen = bar.signal(|state, _| &mut state.algebra.counted, 0);
+    let is_open = bar.signal(|state, _| &mut state.algebra.is_open, 0);
+    let inquiry = Inquiry::new(is_open, move || {
         let experiment = taught(chosen.get());
         let range = experiment.plot_range();
         let cells = CELLS;
@@ -92,7 +95,7 @@ pub fn BugAlgebra() -> impl IntoView {
                             type="radio"
                             name="bug-loop"
                             value=taught(counted).name
-                            checked=counted == chosen.get_untracked()
+                            prop:checked=move || counted == chosen.get()
                             on:change=move |_| chosen.set(counted)
                         />
                         {loop_title(counted)}

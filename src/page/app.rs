@@ -10,6 +10,7 @@ use super::laboratory::Laboratory;
 use super::link::{Engine, EngineState};
 use super::predict::{Predict, Question};
 use super::screen::Screen;
+use super::share::{AddressBar, Notices};
 use super::still::Still;
 use super::tempered::Tempered;
 use super::trace_panel::TracePanel;
@@ -28,12 +29,15 @@ pub fn run() {
     leptos::mount::mount_to_body(App);
 }
 
-/// Nothing to see by itself: the owner of all that the islands share.
+/// The owner of all that the islands share, and what is said at the foot of the screen.
 #[component]
 fn App() -> impl IntoView {
     provide_context(Screen::watch());
     let engine = Engine::start();
     provide_context(engine);
+    let bar = AddressBar::start();
+    provide_context(bar);
+    bar.keep(engine.device, |state, _| &mut state.engine, 0);
     Effect::new(move |_| {
         let name = engine.state.with(|state| match state {
             EngineState::Starting | EngineState::Ready => "starting",
@@ -57,6 +61,7 @@ fn App() -> impl IntoView {
             tell(&place, &why);
         }
     }
+    view! { <Notices /> }
 }
 
 /// Puts its part into an island.

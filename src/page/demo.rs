@@ -4,7 +4,7 @@ use super::format::{
     self, TEMPERATURE_STEP, TEMPERATURES, UNKNOWN, duration, fixed, percent, place, thousands,
 };
 use super::formulas;
-use super::island::{COUNTS, DEVICES, FIRST_COUNT};
+use super::island::DEVICES;
 use super::link::{Draft, Engine, EngineState, ModelState};
 use super::palette::{Palette, Rgb};
 use super::picture::{
@@ -13,9 +13,11 @@ use super::picture::{
 use super::plot::{Layout, Scene, draw};
 use super::screen::Screen;
 use super::scrub::{Scrub, Scrubber};
+use super::share::{AddressBar, CopyLink};
 use super::still::{Framed, Still};
+use gflownet_tour_core::address::{COUNTS, Control};
 use gflownet_tour_core::balance::BackwardLoop;
-use gflownet_tour_core::experiment::{self, DEFAULT_SEED, Experiment};
+use gflownet_tour_core::experiment::{self, Experiment};
 use gflownet_tour_core::message::{
     BatchResult, DeviceChoice, DeviceUsed, GpuStatus, PLACEHOLDER_STD,
 };
@@ -38,15 +40,16 @@ pub fn Demo(index: usize) -> impl IntoView {
     let engine = expect_context::<Engine>();
     let screen = expect_context::<Screen>();
     let slot = engine.open();
-    let scrub = Scrub::new(index, engine);
+    let bar = expect_context::<AddressBar>();
+    let scrub = Scrub::new(index, engine, bar);
     // The trained model as the article shows it, until the engine has drawn it.
     let still = use_context::<Still>();
     let has_still = still.is_some();
 
-    let temperature = RwSignal::new(1.0);
-    let seed = RwSignal::new(DEFAULT_SEED);
-    let count = RwSignal::new(FIRST_COUNT);
-    let tempered = RwSignal::new(false);
+    let temperature = bar.signal(|state, index| &mut state.demos[index].temperature, index);
+    let seed = bar.signal(|state, index| &mut state.demos[index].seed, index);
+    let count = bar.signal(|state, index| &mut state.demos[index].count, index);
+    let tempered = bar.signal(|state, index| &mut state.demos[index].tempered, index);
     let note = RwSignal::new(None::<String>);
     let is_near = RwSignal::new(false);
     // The batch on the canvas, from which the numbers are read, so that both always agree.
@@ -265,7 +268,7 @@ pub fn Demo(index: usize) -> impl IntoView {
                 </figcaption>
             </figure>
             <div class="controls">
-                <div class="field wide">
+                <div class="field wide" hidden=move || bar.hides(Control::Temperature)>
                     <label for=id("temperature")>"Temperature "<Math formula=formulas::TEMPERATURE /></label>
                     <input
                         type="range"
@@ -291,10 +294,15 @@ pub fn Demo(index: usize) -> impl IntoView {
                     />
                 </div>
                 {scrub.map(|scrub| view! { <Scrubber scrub drawn /> })}
-                <button type="button" class="resample" on:click=resample>
+                <button
+                    type="button"
+                    class="resample"
+                    hidden=move || bar.hides(Control::Resample)
+                    on:click=resample
+                >
                     "Resample"
                 </button>
-                <div class="field">
+                <div class="field" hidden=move || bar.hides(Control::Trajectories)>
                     <label for=id("count")>"Trajectories"</label>
                     <select
                         class="count"
@@ -308,7 +316,7 @@ pub fn Demo(index: usize) -> impl IntoView {
                         {COUNTS
                             .map(|n| {
                                 view! {
-                                    <option value=n.to_string() selected=n == FIRST_COUNT>
+                                    <option value=n.to_string() prop:selected=move || count.get() == n>
                                         {thousands(n.into())}
                                     </option>
                                 }
@@ -316,7 +324,7 @@ pub fn Demo(index: usize) -> impl IntoView {
                             .collect_view()}
                     </select>
                 </div>
-                <div class="field">
+                <div class="field" hidden=move || bar.hides(Control::Engine)>
                     <label for=id("device")>"Engine"</label>
                     <select
                         class="device"
@@ -346,15 +354,17 @@ pub fn Demo(index: usize) -> impl IntoView {
                             .collect_view()}
                     </select>
                 </div>
-                <label class="check">
+                <label class="check" hidden=move || bar.hides(Control::Tempered)>
                     <input
                         type="checkbox"
                         class="tempered"
+                        prop:checked=move || tempered.get()
                         on:change=move |ev| tempered.set(event_target_checked(&ev))
                     />
                     "Show "
                     <Math formula=formulas::TEMPERED />
                 </label>
+                <CopyLink group=experiment.name about=experiment.title />
             </div>
             <p class="status" role="status" class:problem=move || status.get().0 == Tone::Problem>
                 {move || status.get().1}

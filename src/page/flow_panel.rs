@@ -9,7 +9,9 @@ use super::island::Island;
 use super::palette::{Palette, Rgb, mix};
 use super::picture::{Curve, centres, within};
 use super::plot::{Sheet, solid, told};
+use super::share::AddressBar;
 use super::study::{Inquiry, ModelChoice, StudyPanel, subject};
+use gflownet_tour_core::address::FLOW_CELLS;
 use gflownet_tour_core::experiment::Experiment;
 use gflownet_tour_core::message::{Question, Study};
 use leptos::ev::PointerEvent;
@@ -21,9 +23,7 @@ use std::ops::Range;
 use web_sys::HtmlCanvasElement;
 
 /// Cells of the map over the plotted range.
-const CELLS: u32 = 240;
-/// The model that is shown first: its place in the experiments' table.
-const FIRST: usize = 2;
+const CELLS: u32 = FLOW_CELLS as u32;
 
 // Where the panes are on their canvas, in CSS pixels.
 const LEFT: f64 = 46.0;
@@ -59,12 +59,14 @@ fn step_at(down: f64, height: f64, steps: usize) -> Option<usize> {
 /// The part, closed at first.
 #[component]
 pub fn FlowPanel() -> impl IntoView {
-    let chosen = RwSignal::new(FIRST);
+    let bar = expect_context::<AddressBar>();
+    let chosen = bar.signal(|state, _| &mut state.flow.model, 0);
     let cursor = Cursor {
-        cell: RwSignal::new(CELLS as usize / 3),
-        t: RwSignal::new(3),
+        cell: bar.signal(|state, _| &mut state.flow.cell, 0),
+        t: bar.signal(|state, _| &mut state.flow.t, 0),
     };
-    let inquiry = Inquiry::new(move || {
+    let is_open = bar.signal(|state, _| &mut state.flow.is_open, 0);
+    let inquiry = Inquiry::new(is_open, move || {
         let experiment = subject(chosen.get());
         let range = experiment.plot_range();
         let cells = CELLS;
@@ -161,7 +163,7 @@ pub fn FlowPanel() -> impl IntoView {
         let x = centres(range, CELLS as usize).nth(cursor.cell.get());
         x.map_or_else(|| UNKNOWN.to_owned(), |x| fixed(x, 2))
     };
-    let last = subject(FIRST).steps;
+    let last = move || subject(chosen.get()).steps;
     view! {
         <StudyPanel
             name="flow"
@@ -218,7 +220,7 @@ pub fn FlowPanel() -> impl IntoView {
                         type="range"
                         id="flow-t"
                         min="0"
-                        max=last.to_string()
+                        max=move || last().to_string()
                         prop:value=move || cursor.t.get().to_string()
                         on:input=move |ev| {
                             if let Ok(t) = event_target_value(&ev).parse() {

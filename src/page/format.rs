@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 /// What stands where a number is not known.
 pub const UNKNOWN: &str = "–";
 
-/// The temperatures that the controls offer.
-pub const TEMPERATURES: RangeInclusive<f64> = 0.05..=3.0;
+pub use gflownet_tour_core::address::TEMPERATURES;
+
 /// The slider's step.
 pub const TEMPERATURE_STEP: f64 = 0.01;
 

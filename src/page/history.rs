@@ -155,7 +155,7 @@ fn Curves(models: Vec<&'static ModelEntry>, chosen: RwSignal<usize>) -> impl Int
         };
         let ticks = axis.ticks(4).into_iter().map(|value| {
             let place = format!("bottom: {:.2}%", 100.0 * axis.share(value));
-            view! { <span class="tick" style=place>{digits(value)}</span> }
+            view! { <span class="tick" prop:style=place>{digits(value)}</span> }
         });
         let ticks = ticks.collect_view();
         view! {
@@ -169,7 +169,7 @@ fn Curves(models: Vec<&'static ModelEntry>, chosen: RwSignal<usize>) -> impl Int
                 </svg>
                 <span
                     class=move || format!("dot {}", colour(model()))
-                    style=move || {
+                    prop:style=move || {
                         let point = point();
                         format!(
                             "left: {:.2}%; bottom: {:.2}%",
@@ -183,7 +183,7 @@ fn Curves(models: Vec<&'static ModelEntry>, chosen: RwSignal<usize>) -> impl Int
     });
     let ticks = x.ticks(5).into_iter().map(|value| {
         let place = format!("left: {:.2}%", 100.0 * x.share(value));
-        view! { <span class="tick" style=place>{thousands(value.round() as u64)}</span> }
+        view! { <span class="tick" prop:style=place>{thousands(value.round() as u64)}</span> }
     });
     let ticks = ticks.collect_view();
     view! {
@@ -204,7 +204,7 @@ fn Curves(models: Vec<&'static ModelEntry>, chosen: RwSignal<usize>) -> impl Int
                 {plots.into_iter().collect_view()}
                 <span
                     class="cursor"
-                    style=move || {
+                    prop:style=move || {
                         format!("left: {:.2}%", 100.0 * x.share(point().iteration as f64))
                     }
                 ></span>
@@ -240,7 +240,7 @@ fn Gauge(
     let count = move || record::modes_believed(log_z.get());
     let ticks = believed.ticks(8).into_iter().map(|value| {
         let place = format!("left: {:.2}%", 100.0 * believed.share(value));
-        view! { <span class="tick" style=place>{fixed(value, 0)}</span> }
+        view! { <span class="tick" prop:style=place>{fixed(value, 0)}</span> }
     });
     let ticks = ticks.collect_view();
     view! {
@@ -252,11 +252,11 @@ fn Gauge(
             <div class="gauge-bar" aria-hidden="true">
                 <span
                     class=move || format!("gauge-fill {}", colour.get())
-                    style=move || format!("width: {:.2}%", 100.0 * believed.share(count()))
+                    prop:style=move || format!("width: {:.2}%", 100.0 * believed.share(count()))
                 ></span>
                 <span
                     class="gauge-truth"
-                    style=move || {
+                    prop:style=move || {
                         format!("left: {:.2}%", 100.0 * believed.share(modes.get() as f64))
                     }
                 ></span>

@@ -95,10 +95,6 @@ impl Island {
     }
 }
 
-/// The numbers of trajectories that a reader can choose from.
-pub const COUNTS: [u32; 6] = [500, 2_000, 10_000, 50_000, 100_000, 1_000_000];
-pub const FIRST_COUNT: u32 = 2_000;
-
 /// What a reader can have trajectories drawn by, with a name for scripts and one for readers.
 pub const DEVICES: [(DeviceChoice, &str, &str); 4] = [
     (DeviceChoice::Auto, "auto", "Auto"),
@@ -107,9 +103,7 @@ pub const DEVICES: [(DeviceChoice, &str, &str); 4] = [
     (DeviceChoice::CpuTable, "table", "CPU, table"),
 ];
 
-/// The exponent that the model of every temperature is first shown at.
-pub const FIRST_BETA: f64 = 2.0;
-/// Trajectories of its batches.
+/// Trajectories of a batch of the model of every temperature.
 pub const TEMPERED_COUNT: u32 = 10_000;
 /// The step of its slider, in powers of two.
 pub const BETA_STEP: f64 = 0.05;

@@ -7,12 +7,15 @@ use super::screen::Screen;
 use leptos::html;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
+use web_sys::Event;
 
 /// The laboratory's script and its code, beside the page.
 const SCRIPT: &str = "lab.js";
 const CODE: &str = "lab_bg.wasm";
-/// The event by which a script says that the laboratory failed; its place then has the reason.
-const FAILED: &str = "lab-failed";
+/// The script that runs it.
+const START: &str = "start.js";
+/// The event by which that script says that it failed; the laboratory's place then has the reason.
+const FAILED: &str = "failed";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
@@ -79,18 +82,31 @@ pub fn Laboratory() -> impl IntoView {
 /// Runs the laboratory's script in the page. WASM code has no `import()` of its own, so an element
 /// does it.
 fn start(place: &web_sys::Element, attempt: u32) -> Result<(), String> {
-    // A browser may remember that an address failed.
-    let script = beside_the_page(&format!("{SCRIPT}?{attempt}"))?;
-    let code = beside_the_page(CODE)?;
+    let files = beside_the_page()?;
     let refused = |_| "the browser refused its script".to_owned();
     let element = document().create_element("script").map_err(refused)?;
-    element.set_text_content(Some(&format!(
-        "import({script:?}).then(m => m.default({{ module_or_path: {code:?} }})).catch(e => {{
-            const place = document.getElementById('lab-app');
-            place.dataset.failed = String(e);
-            place.dispatchEvent(new Event('{FAILED}'));
-        }})"
-    )));
+    // A browser may remember that an address failed.
+    let again = |file: &str| match attempt {
+        ..=1 => files.url(file),
+        _ => format!("{}?{attempt}", files.url(file)),
+    };
+    for (name, value) in [
+        ("data-script", again(SCRIPT)),
+        ("data-code", files.url(CODE)),
+        ("data-place", place.id()),
+        ("src", again(START)),
+    ] {
+        element.set_attribute(name, &value).map_err(refused)?;
+    }
+    listen(&element, "error", {
+        let place = place.clone();
+        move |_| {
+            let told = place.set_attribute("data-failed", "its script could not be fetched");
+            let failed = Event::new(FAILED);
+            // Attributes and events of these names are never refused.
+            let _ = told.and(failed).map(|event| place.dispatch_event(&event));
+        }
+    });
     let place: &web_sys::Node = place.unchecked_ref();
     let parent = place.parent_node().ok_or("it has no place on the page")?;
     parent.append_child(&element).map_err(refused)?;

@@ -35,6 +35,8 @@ pub mod screen;
 #[cfg(target_arch = "wasm32")]
 mod scrub;
 #[cfg(target_arch = "wasm32")]
+mod share;
+#[cfg(target_arch = "wasm32")]
 mod still;
 #[cfg(target_arch = "wasm32")]
 pub mod storage;

@@ -4,9 +4,10 @@
 use super::numbers;
 use super::schedule::Schedule;
 use gflownet_tour_core::experiment::{self, COUNT, EXPERIMENTS, TEMPERED};
+use gflownet_tour_core::files::Files;
 use gflownet_tour_core::message::{
     BatchResult, DeviceChoice, FromEngine, GpuStatus, Question, SampleRequest, StudyRequest,
-    StudyResult, ToEngine, decode, encode,
+    StudyResult, ToEngine, check_build, decode, encode,
 };
 use js_sys::Uint8Array;
 use leptos::prelude::*;
@@ -19,11 +20,9 @@ use web_sys::{
 };
 
 /// The worker's script, beside the page.
-const WORKER: &str = "engine_loader.js";
-/// The folder of the weights, beside the page.
-const PRETRAINED: &str = "pretrained/";
-/// The sampler for relaxed SIMD.
-const KERNELS: &str = "kernels.wasm";
+const WORKER: &str = "worker.js";
+/// What it runs.
+const ENGINE: [&str; 2] = ["engine.js", "engine_bg.wasm"];
 /// How often a worker that dies is started again before the page gives up.
 const RESTARTS: u32 = 2;
 /// How often the page looks whether the worker still answers.
@@ -357,6 +356,16 @@ impl Engine {
         self.spawn();
     }
 
+    /// Ends a worker that must not be spoken to, for good: another one would be like it.
+    fn dismiss(self, why: &str) {
+        self.link.with_value(|link| {
+            if let Some(worker) = &link.worker {
+                worker.terminate();
+            }
+        });
+        self.give_up(why);
+    }
+
     fn give_up(self, why: &str) {
         self.link.update_value(|link| {
             link.worker = None;
@@ -390,7 +399,10 @@ impl Engine {
         }
         self.link.update_value(|link| link.silent_ticks = 0);
         match decode::<FromEngine>(bytes) {
-            Ok(FromEngine::Ready) => self.introduce(),
+            Ok(FromEngine::Ready { build }) => match check_build(&build) {
+                Ok(()) => self.introduce(),
+                Err(why) => self.dismiss(&why),
+            },
             Ok(FromEngine::Gpu(status)) => self.state.set(EngineState::Settled(status)),
             Ok(FromEngine::Model { model, outcome }) => {
                 if model == TEMPERED.name {
@@ -424,15 +436,14 @@ impl Engine {
     /// The worker listens: tells it where the weights are, which to load, and what was asked
     /// meanwhile.
     fn introduce(self) {
-        let urls = [PRETRAINED, KERNELS].map(beside_the_page);
-        let [pretrained_url, kernels_url] = match urls {
-            [Ok(pretrained), Ok(kernels)] => [pretrained, kernels],
-            [Err(why), _] | [_, Err(why)] => return self.give_up(&why),
+        let files = match beside_the_page() {
+            Ok(files) => files,
+            Err(why) => return self.give_up(&why),
         };
         let gpu = self.restarted.with_untracked(Option::is_none);
         self.send(&ToEngine::Start {
-            pretrained_url,
-            kernels_url: Some(kernels_url),
+            files,
+            kernels: true,
             gpu,
         });
         let further = self.link.with_value(|link| link.further.clone());
@@ -489,17 +500,22 @@ pub fn listen(target: &EventTarget, kind: &str, act: impl FnMut(Event) + 'static
 }
 
 pub fn start_worker() -> Result<Worker, String> {
-    let url = beside_the_page(WORKER)?;
+    let files = beside_the_page()?;
+    let [script, code] = ENGINE.map(|file| files.name(file));
+    let url = format!("{}#{script},{code}", files.url(WORKER));
     let options = WorkerOptions::new();
     options.set_type(WorkerType::Module);
     Worker::new_with_options(&url, &options)
         .map_err(|error| format!("{WORKER} could not be started: {error:?}"))
 }
 
-/// The absolute URL of `name` in the page's own folder.
-pub fn beside_the_page(name: &str) -> Result<String, String> {
+/// The files in the page's own folder, by the table in its HTML.
+pub fn beside_the_page() -> Result<Files, String> {
     let base = document().base_uri().ok().flatten();
-    base.and_then(|base| Url::new_with_base(name, &base).ok())
-        .map(|url| url.href())
-        .ok_or_else(|| format!("the page does not know its own address, so not that of {name}"))
+    let folder = base.and_then(|base| Url::new_with_base("./", &base).ok());
+    let folder =
+        folder.ok_or("the page does not know its own address, so not that of its files")?;
+    let table = document().get_element_by_id("files");
+    let table = table.and_then(|table| table.text_content());
+    Ok(Files::new(&folder.href(), &table.unwrap_or_default()))
 }

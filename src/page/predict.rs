@@ -1,7 +1,9 @@
 //! A question before the answer: what a reader expects, remembered by the browser. Nothing is
 //! hidden from those who skip it, and nobody keeps a score.
 
+use super::share::AddressBar;
 use super::storage;
+use gflownet_tour_core::address::Control;
 use leptos::html;
 use leptos::prelude::*;
 use wasm_bindgen::prelude::*;
@@ -87,6 +89,7 @@ pub fn Predict(question: Question) -> impl IntoView {
         question,
         answers,
     } = question;
+    let bar = expect_context::<AddressBar>();
     let key = format!("gflownet-tour.prediction.{name}");
     let stored = storage::get(&key).ok().flatten();
     let reply = RwSignal::new(Reply::read(stored, answers.len()));
@@ -143,7 +146,12 @@ pub fn Predict(question: Question) -> impl IntoView {
     };
     let is_skipped = Memo::new(move |_| reply.get() == Reply::Skipped);
     view! {
-        <div class="predict" data-question=name data-answer=move || reply.get().text()>
+        <div
+            class="predict"
+            data-question=name
+            data-answer=move || reply.get().text()
+            hidden=move || bar.hides(Control::Questions)
+        >
             <fieldset node_ref=question_box hidden=move || is_skipped.get()>
                 <legend>
                     <b>"What do you expect? "</b>

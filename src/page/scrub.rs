@@ -4,6 +4,8 @@
 use super::format::{fixed, thousands};
 use super::link::{Engine, ModelState};
 use super::numbers;
+use super::share::AddressBar;
+use gflownet_tour_core::address::Control;
 use gflownet_tour_core::experiment;
 use gflownet_tour_core::exploration::Exploration;
 use gflownet_tour_core::message::BatchResult;
@@ -30,7 +32,7 @@ pub struct Scrub {
 impl Scrub {
     /// The training of the experiment with the given place in the table, at its end; none where
     /// the manifest lists no snapshots.
-    pub fn new(index: usize, engine: Engine) -> Option<Scrub> {
+    pub fn new(index: usize, engine: Engine, bar: AddressBar) -> Option<Scrub> {
         let entry = numbers::model(experiment::at(index).name)?;
         let iterations = entry.snapshots.as_ref()?.iterations.as_slice();
         let scrub = Scrub {
@@ -46,7 +48,29 @@ impl Scrub {
                 scrub.place.set(scrub.last());
             }
         });
+        scrub.keep(bar);
         Some(scrub)
+    }
+
+    /// Keeps the place and what the address says of it the same.
+    fn keep(self, bar: AddressBar) {
+        let asked = bar.signal(|state, index| &mut state.demos[index].iteration, self.index);
+        let told = move |place| {
+            let iteration = self.iterations.get(place).map(|i| *i as u32);
+            iteration.filter(|_| place < self.last())
+        };
+        Effect::new(move |_| {
+            let asked = asked.get();
+            if asked != told(self.place.get_untracked()) {
+                let after = asked.map_or(self.last(), |iteration| {
+                    let off = |at: &usize| self.iterations[*at].abs_diff(iteration as usize);
+                    (0..self.last()).min_by_key(off).unwrap_or(self.last())
+                });
+                self.is_playing.set(false);
+                self.go_to(after);
+            }
+        });
+        Effect::new(move |_| asked.set(told(self.place.get())));
     }
 
     fn last(self) -> usize {
@@ -115,6 +139,8 @@ pub fn Scrubber(scrub: Scrub, drawn: RwSignal<Option<Arc<BatchResult>>>) -> impl
         let start = || set_interval_with_handle(frame, FRAME).ok();
         scrub.is_playing.get().then(start).flatten()
     });
+    let bar = expect_context::<AddressBar>();
+    let hides = move || bar.hides(Control::Training);
     let verb = move || {
         if scrub.is_playing.get() {
             "Pause"
@@ -151,7 +177,7 @@ pub fn Scrubber(scrub: Scrub, drawn: RwSignal<Option<Arc<BatchResult>>>) -> impl
         })
     };
     view! {
-        <div class="field wide">
+        <div class="field wide" hidden=hides>
             <label for=id.clone()>"Training"</label>
             <input
                 type="range"
@@ -177,7 +203,7 @@ pub fn Scrubber(scrub: Scrub, drawn: RwSignal<Option<Arc<BatchResult>>>) -> impl
                 {verb}
             </button>
         </div>
-        <p class="training-readout">{readout}</p>
+        <p class="training-readout" hidden=hides>{readout}</p>
     }
 }
 

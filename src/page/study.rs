@@ -4,6 +4,8 @@
 use super::link::{Engine, EngineState, ModelState};
 use super::palette::Palette;
 use super::screen::Screen;
+use super::share::{AddressBar, CopyLink};
+use gflownet_tour_core::address::Control;
 use gflownet_tour_core::experiment::{self, EXPERIMENTS, Experiment};
 use gflownet_tour_core::message::{Question, Study, StudyResult};
 use leptos::html;
@@ -23,11 +25,13 @@ pub struct Inquiry {
 
 impl Inquiry {
     /// Asks `question` (a model's name, and what to know of it) when the part is opened, and again
-    /// whenever it changes while the part is open.
-    pub fn new(question: impl Fn() -> (&'static str, Question) + 'static) -> Self {
+    /// whenever it changes while the part is open. `is_open` says whether it is.
+    pub fn new(
+        is_open: RwSignal<bool>,
+        question: impl Fn() -> (&'static str, Question) + 'static,
+    ) -> Self {
         let engine = expect_context::<Engine>();
         let slot = engine.open_study();
-        let is_open = RwSignal::new(false);
         Effect::new(move |_| {
             if !is_open.get() {
                 return;
@@ -124,7 +128,6 @@ pub fn ModelChoice(
     #[prop(optional, into)]
     before: Option<Callback<usize>>,
 ) -> impl IntoView {
-    let first = chosen.get_untracked();
     let choose = move |ev| {
         if let Ok(index) = event_target_value(&ev).parse() {
             if let Some(before) = before {
@@ -141,7 +144,7 @@ pub fn ModelChoice(
                     .enumerate()
                     .map(|(index, experiment)| {
                         view! {
-                            <option value=index.to_string() selected=index == first>
+                            <option value=index.to_string() prop:selected=move || chosen.get() == index>
                                 {experiment.title}
                             </option>
                         }
@@ -163,6 +166,7 @@ pub fn StudyPanel(
     #[prop(into)] controls: ViewFn,
     children: Children,
 ) -> impl IntoView {
+    let bar = expect_context::<AddressBar>();
     let trouble = Memo::new(move |_| inquiry.trouble());
     let state = move || {
         inquiry.answer.with(|answer| match answer {
@@ -181,9 +185,13 @@ pub fn StudyPanel(
         inquiry.is_open.set(is_open);
     };
     view! {
-        <details class="study" data-study=name data-state=state data-model=about on:toggle=toggle>
+        <details class="study" data-study=name data-state=state data-model=about
+            prop:open=move || inquiry.is_open.get()
+            hidden=move || bar.hides(Control::Parts)
+            on:toggle=toggle
+        >
             <summary>{title}</summary>
-            <div class="controls">{controls.run()}</div>
+            <div class="controls">{controls.run()} <CopyLink group=name about=title /></div>
             <p
                 class="status"
                 role="status"

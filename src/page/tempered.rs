@@ -2,14 +2,16 @@
 
 use super::demo::{device_name, sentence};
 use super::format::{UNKNOWN, fixed, percent, place, thousands, typed};
-use super::island::{BETA_STEP, FIRST_BETA, TEMPERED_COUNT};
+use super::island::{BETA_STEP, TEMPERED_COUNT};
 use super::link::{Draft, Engine, EngineState, ModelState};
 use super::picture::{
     BINS, CELLS, PATHS, Picture, fingerprint, target_curve, tempered_curve, total_variation,
 };
 use super::plot::{Layout, Scene, draw};
 use super::screen::Screen;
+use super::share::{AddressBar, CopyLink};
 use super::still::{Framed, Still};
+use gflownet_tour_core::address::Control;
 use gflownet_tour_core::experiment::{self, DEFAULT_SEED, TEMPERED, TEMPERED_BETAS};
 use gflownet_tour_core::message::{BatchResult, DeviceChoice};
 use leptos::html;
@@ -70,7 +72,8 @@ pub fn Tempered() -> impl IntoView {
     let engine = expect_context::<Engine>();
     let screen = expect_context::<Screen>();
     let scaled_place = experiment::place(SCALED);
-    let beta = RwSignal::new(FIRST_BETA);
+    let bar = expect_context::<AddressBar>();
+    let beta = bar.signal(|state, _| &mut state.beta, 0);
     let note = RwSignal::new(None::<String>);
     let frame = NodeRef::<html::Div>::new();
     let canvas = NodeRef::<html::Canvas>::new();
@@ -149,7 +152,9 @@ pub fn Tempered() -> impl IntoView {
     let slide = move |ev| {
         if let Ok(log) = event_target_value(&ev).parse::<f64>() {
             note.set(None);
-            beta.set(log.exp2().clamp(TEMPERED_BETAS.0, TEMPERED_BETAS.1));
+            // In as few digits as the address should have.
+            let value = (1e3 * log.exp2()).round() / 1e3;
+            beta.set(value.clamp(TEMPERED_BETAS.0, TEMPERED_BETAS.1));
         }
     };
     let type_done = move |ev| {
@@ -258,6 +263,7 @@ pub fn Tempered() -> impl IntoView {
         <div
             class="demo conditional"
             node_ref=frame
+            data-demo=TEMPERED.name
             data-state=move || match (is_missing(), has_batch()) {
                 (true, _) => "failed",
                 (false, true) => "model",
@@ -278,7 +284,7 @@ pub fn Tempered() -> impl IntoView {
                     <figcaption inner_html=LEGEND></figcaption>
                 </figure>
                 <div class="controls">
-                    <div class="field wide">
+                    <div class="field wide" hidden=move || bar.hides(Control::Beta)>
                         <label for="conditional-beta">"β = 1/T"</label>
                         <input
                             type="range"
@@ -303,6 +309,7 @@ pub fn Tempered() -> impl IntoView {
                             on:change=type_done
                         />
                     </div>
+                    <CopyLink group=TEMPERED.name about="the model told β" />
                 </div>
             </div>
             <p class="status" role="status" class:problem=move || status().0>

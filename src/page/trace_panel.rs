@@ -8,8 +8,10 @@ use super::island::Island;
 use super::numbers;
 use super::palette::Palette;
 use super::plot::{Sheet, solid, told};
+use super::share::AddressBar;
 use super::study::{Inquiry, ModelChoice, StudyPanel, subject};
-use gflownet_tour_core::experiment::{BATCH, DEFAULT_SEED, Experiment};
+use gflownet_tour_core::address;
+use gflownet_tour_core::experiment::{BATCH, Experiment};
 use gflownet_tour_core::exploration::Exploration;
 use gflownet_tour_core::message::{Question, Study, TraceStudy, Walk};
 use gflownet_tour_core::trace::{Term, Trace};
@@ -17,9 +19,6 @@ use leptos::html;
 use leptos::prelude::*;
 use plotters::prelude::{Circle, PathElement};
 use web_sys::HtmlCanvasElement;
-
-/// The model that is shown first: its place in the experiments' table.
-const FIRST: usize = 2;
 
 /// Where the reader has stepped to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,12 +88,22 @@ fn poorest(experiment: &Experiment) -> Option<usize> {
 /// The part, closed at first.
 #[component]
 pub fn TracePanel() -> impl IntoView {
-    let chosen = RwSignal::new(FIRST);
+    let bar = expect_context::<AddressBar>();
+    let chosen = bar.signal(|state, _| &mut state.trace.model, 0);
+    let is_open = bar.signal(|state, _| &mut state.trace.is_open, 0);
+    let asked = bar.signal(|state, _| &mut state.trace.walk, 0);
     // None: the forward policy draws; else walks come back from a mode.
-    let from = RwSignal::new(poorest(subject(FIRST)));
-    let seed = RwSignal::new(DEFAULT_SEED);
-    let stop = RwSignal::new(0usize);
-    let inquiry = Inquiry::new(move || {
+    let from = Memo::new(move |_| {
+        let experiment = subject(chosen.get());
+        match asked.get() {
+            address::Walk::Poorest => poorest(experiment),
+            address::Walk::Forward => None,
+            address::Walk::Mode(mode) => Some(mode.min(experiment.modes.len() - 1)),
+        }
+    });
+    let seed = bar.signal(|state, _| &mut state.trace.seed, 0);
+    let stop = bar.signal(|state, _| &mut state.trace.term, 0);
+    let inquiry = Inquiry::new(is_open, move || {
         let experiment = subject(chosen.get());
         let place = from
             .get()
@@ -130,11 +139,11 @@ pub fn TracePanel() -> impl IntoView {
             outcome
         },
     );
-    let last = Stop::count(subject(FIRST).steps) - 1;
+    let last = move || Stop::count(subject(chosen.get()).steps) - 1;
     let go = move |forward: bool| {
         stop.update(|at| {
             *at = if forward {
-                (*at + 1).min(last)
+                (*at + 1).min(last())
             } else {
                 at.saturating_sub(1)
             }
@@ -207,13 +216,16 @@ pub fn TracePanel() -> impl IntoView {
                     <ModelChoice
                         id="trace-model"
                         chosen
-                        before=move |index| from.set(poorest(subject(index)))
+                        before=move |_| asked.set(address::Walk::Poorest)
                     />
                     <div class="field">
                         <label for="trace-walk">"Walk"</label>
                         <select
                             id="trace-walk"
-                            on:change=move |ev| from.set(event_target_value(&ev).parse().ok())
+                            on:change=move |ev| {
+                                let mode = event_target_value(&ev).parse();
+                                asked.set(mode.map_or(address::Walk::Forward, address::Walk::Mode));
+                            }
                         >
                             <option value="forward" prop:selected=move || from.get().is_none()>
                                 "drawn by the forward policy"
@@ -248,7 +260,7 @@ pub fn TracePanel() -> impl IntoView {
                 <button
                     type="button"
                     class="later"
-                    prop:disabled=move || { stop.get() >= last }
+                    prop:disabled=move || { stop.get() >= last() }
                     on:click=move |_| go(true)
                 >
                     "Next term"

@@ -16,6 +16,11 @@ use std::time::{Duration, Instant};
 /// Two browsers at once slow each other down until waits end too early.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
+/// Waits until no other browser of these tests runs; none is started while the answer lives.
+pub fn turn() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Whether the browser may use WebGPU.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Gpu {
@@ -25,12 +30,25 @@ pub enum Gpu {
     Denied,
 }
 
+/// Bytes that a page and its workers hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Memory {
+    /// JavaScript's objects.
+    pub scripts: u64,
+    /// The memories of WASM.
+    pub wasm: u64,
+    /// All that the page's processes hold of the machine's memory, where the system tells.
+    pub resident: u64,
+}
+
 /// A browser with one tab; it ends when dropped.
 pub struct Chrome {
     process: Child,
     socket: Socket,
     /// The tab's protocol session.
     session: String,
+    /// Its workers' sessions.
+    workers: Vec<String>,
     last_id: u64,
     /// Console errors and uncaught exceptions of the page and its workers.
     problems: Vec<String>,
@@ -43,7 +61,7 @@ pub struct Chrome {
 impl Chrome {
     /// Start the browser that the variable CHROME names, else Chromium from PATH.
     pub fn launch(gpu: Gpu) -> Chrome {
-        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = turn();
         let program = std::env::var_os("CHROME").unwrap_or_else(|| "chromium".into());
         let profile = tempfile::tempdir().expect("a temporary folder");
         let mut command = Command::new(&program);
@@ -95,6 +113,7 @@ impl Chrome {
             process,
             socket,
             session: String::new(),
+            workers: Vec::new(),
             last_id: 0,
             problems: Vec::new(),
             events: VecDeque::new(),
@@ -135,6 +154,68 @@ impl Chrome {
             }
             self.receive();
         }
+    }
+
+    /// Run `script` in every page that is opened from now on, before its own scripts.
+    pub fn before_pages(&mut self, script: &str) {
+        self.call(
+            "Page.addScriptToEvaluateOnNewDocument",
+            json!({ "source": script }),
+        );
+    }
+
+    /// Freeze the page, as browsers do with tabs that nobody looks at, or wake it.
+    pub fn freeze(&mut self, is_frozen: bool) {
+        let state = if is_frozen { "frozen" } else { "active" };
+        self.call("Page.setWebLifecycleState", json!({ "state": state }));
+    }
+
+    /// What the page and its workers hold after a collection of garbage.
+    pub fn memory(&mut self) -> Memory {
+        let mut memory = Memory::default();
+        let page = self.session.clone();
+        for session in self.workers.clone().into_iter().chain([page]) {
+            // A worker may have ended meanwhile, and then holds nothing.
+            let _ = self.held(&session, &mut memory);
+        }
+        let processes = self.call_in("", "SystemInfo.getProcessInfo", json!({}));
+        let processes = processes.expect("the browser knows its processes");
+        for process in processes["processInfo"].as_array().into_iter().flatten() {
+            if process["type"] == "renderer" {
+                memory.resident += resident(process["id"].as_u64().unwrap_or(0));
+            }
+        }
+        memory
+    }
+
+    fn held(&mut self, session: &str, memory: &mut Memory) -> Result<(), Value> {
+        self.call_in(session, "HeapProfiler.collectGarbage", json!({}))?;
+        let heap = self.call_in(session, "Runtime.getHeapUsage", json!({}))?;
+        memory.scripts += heap["usedSize"].as_u64().unwrap_or(0);
+        let prototype = self.call_in(
+            session,
+            "Runtime.evaluate",
+            json!({ "expression": "WebAssembly.Memory.prototype" }),
+        )?;
+        let all = self.call_in(
+            session,
+            "Runtime.queryObjects",
+            json!({ "prototypeObjectId": prototype["result"]["objectId"] }),
+        )?;
+        let id = &all["objects"]["objectId"];
+        let sum = self.call_in(
+            session,
+            "Runtime.callFunctionOn",
+            json!({
+                "objectId": id,
+                "functionDeclaration":
+                    "function () { return this.reduce((n, it) => n + it.buffer.byteLength, 0); }",
+                "returnByValue": true,
+            }),
+        )?;
+        memory.wasm += sum["result"]["value"].as_u64().unwrap_or(0);
+        self.call_in(session, "Runtime.releaseObject", json!({ "objectId": id }))?;
+        Ok(())
     }
 
     /// What the JavaScript expression gives; a promise is awaited.
@@ -191,6 +272,7 @@ impl Chrome {
         let code = match key {
             "Tab" => 9,
             "Enter" => 13,
+            "Escape" => 27,
             "End" => 35,
             "Home" => 36,
             "ArrowLeft" => 37,
@@ -207,6 +289,14 @@ impl Chrome {
         }
     }
 
+    /// Lets the pages that are opened from now on run scripts, or not.
+    pub fn scripts(&mut self, are_allowed: bool) {
+        self.call(
+            "Emulation.setScriptExecutionDisabled",
+            json!({ "value": !are_allowed }),
+        );
+    }
+
     /// Set the viewport's size in CSS pixels and the colour scheme, "light" or "dark".
     pub fn screen(&mut self, width: u32, height: u32, scheme: &str) {
         self.call(
@@ -219,12 +309,35 @@ impl Chrome {
         );
     }
 
+    /// Whether pages may write to the clipboard, and can do so without a reader in front of them.
+    pub fn clipboard(&mut self, setting: &str) {
+        self.call(
+            "Emulation.setFocusEmulationEnabled",
+            json!({ "enabled": true }),
+        );
+        for name in ["clipboard-write", "clipboard-read"] {
+            self.call(
+                "Browser.setPermission",
+                json!({ "permission": { "name": name }, "setting": setting }),
+            );
+        }
+    }
+
     /// Write a picture of the whole page, as PNG.
     pub fn screenshot(&mut self, path: &Path) {
+        self.capture(path, true);
+    }
+
+    /// Write a picture of what is in view, as PNG.
+    pub fn picture(&mut self, path: &Path) {
+        self.capture(path, false);
+    }
+
+    fn capture(&mut self, path: &Path, is_whole: bool) {
         use base64::Engine;
         let answer = self.call(
             "Page.captureScreenshot",
-            json!({ "format": "png", "captureBeyondViewport": true }),
+            json!({ "format": "png", "captureBeyondViewport": is_whole }),
         );
         let picture = base64::engine::general_purpose::STANDARD
             .decode(text(&answer["data"]))
@@ -241,7 +354,13 @@ impl Chrome {
     #[track_caller]
     fn call(&mut self, method: &str, parameters: Value) -> Value {
         let session = self.session.clone();
-        let id = self.send(&session, method, parameters);
+        self.call_in(&session, method, parameters)
+            .unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// Send a command to one of the sessions, the browser's having no name, and wait for its answer.
+    fn call_in(&mut self, session: &str, method: &str, parameters: Value) -> Result<Value, Value> {
+        let id = self.send(session, method, parameters);
         loop {
             let Some(answer) = self.receive() else {
                 continue;
@@ -249,10 +368,10 @@ impl Chrome {
             if answer["id"] != id {
                 continue;
             }
-            if let Some(error) = answer.get("error") {
-                panic!("{method}: {error}");
-            }
-            return answer["result"].clone();
+            return match answer.get("error") {
+                Some(error) => Err(error.clone()),
+                None => Ok(answer["result"].clone()),
+            };
         }
     }
 
@@ -313,6 +432,11 @@ impl Chrome {
                     // Their answers are of no interest.
                     self.send(&worker, method, json!({}));
                 }
+                self.workers.push(worker);
+            }
+            "Target.detachedFromTarget" => {
+                let gone = text(&parameters["sessionId"]);
+                self.workers.retain(|worker| *worker != gone);
             }
             _ => self.events.push_back(message),
         }
@@ -338,4 +462,12 @@ fn describe(exception: &Value) -> String {
     let thrown = &exception["exception"];
     let what = thrown.get("description").or(thrown.get("value"));
     format!("exception: {}", text(what.unwrap_or(&exception["text"])))
+}
+
+/// The memory that a process holds, in bytes, where the system tells.
+fn resident(process: u64) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    1024 * kilobytes.unwrap_or(0u64)
 }

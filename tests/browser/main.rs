@@ -4,8 +4,17 @@
 //! unless the variable `GFLOWNET_TOUR_DIST` names a folder that holds a build of the page.
 #![cfg(not(target_arch = "wasm32"))]
 
+mod article;
+mod budgets;
 mod chrome;
+mod faults;
+mod firefox;
+mod offline;
+mod pictures;
+mod policy;
+mod share;
 mod site;
+mod soak;
 mod socket;
 
 use base64::Engine;
@@ -433,17 +442,20 @@ fn the_controls_change_the_figure() {
 #[test]
 fn bad_weights_are_named_and_the_other_demos_go_on() {
     let Some(mut visit) = visit(Gpu::Denied, |site| {
-        site.hide("pretrained/easy_correct.safetensors");
-        site.edit("pretrained/easy_buggy.safetensors", |mut bytes| {
+        site.hide("pretrained/forward/easy_correct.safetensors");
+        site.edit("pretrained/forward/easy_buggy.safetensors", |mut bytes| {
             bytes.truncate(bytes.len() / 2);
             bytes
         });
-        site.edit("pretrained/hard_on_policy.safetensors", |mut bytes| {
-            // The last four bytes are a number of the last tensor.
-            let end = bytes.len();
-            bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
-            bytes
-        });
+        site.edit(
+            "pretrained/forward/hard_on_policy.safetensors",
+            |mut bytes| {
+                // The last four bytes are a number of the last tensor.
+                let end = bytes.len();
+                bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+                bytes
+            },
+        );
     }) else {
         return;
     };
@@ -763,8 +775,7 @@ fn without_its_file_the_model_of_every_temperature_hides_and_says_why() {
 
 /// Run `script` in the worker before the engine starts.
 fn in_the_worker(site: &Site, script: &str) {
-    // Imports are hoisted, and the engine's script does nothing before its init is called.
-    site.edit("engine_loader.js", |loader| {
+    site.edit("worker.js", |loader| {
         [script.as_bytes(), b"\n", &loader].concat()
     });
 }
@@ -1122,7 +1133,7 @@ fn curves_are_read_by_pointer_and_by_keyboard() {
     assert_eq!(
         visit
             .chrome
-            .number("document.querySelectorAll('.strip .seed').length"),
+            .number("document.querySelectorAll('.strip .run').length"),
         80.0
     );
     visit.went_well();
@@ -1179,14 +1190,11 @@ fn predictions_are_remembered_and_can_be_skipped() {
 
 #[test]
 fn without_storage_predictions_last_as_long_as_the_page() {
-    let deny = "<script>Object.defineProperty(window, 'localStorage', {
+    let deny = "Object.defineProperty(window, 'localStorage', {
         get() { throw new DOMException('denied', 'SecurityError'); },
-    });</script>";
+    });\n";
     let Some(mut visit) = visit(Gpu::Denied, |site| {
-        site.edit("index.html", |html| {
-            let html = String::from_utf8(html).expect("text");
-            html.replacen("<head>", &format!("<head>{deny}"), 1).into()
-        });
+        site.edit("start.js", |script| [deny.as_bytes(), &script].concat());
     }) else {
         return;
     };
@@ -1685,6 +1693,7 @@ fn a_laboratory_that_cannot_be_loaded_says_why_and_the_page_goes_on() {
 /// What a browser trains is what a native program trains.
 #[test]
 fn a_browsers_training_is_the_native_one() {
+    use gflownet_tour::files::Files;
     use gflownet_tour::message::{
         Begin, FromEngine, FromRun, Look, Phase, ToEngine, ToRun, decode, encode,
     };
@@ -1713,8 +1722,8 @@ fn a_browsers_training_is_the_native_one() {
         from: None,
     };
     let start = ToEngine::Start {
-        pretrained_url: String::new(),
-        kernels_url: None,
+        files: Files::default(),
+        kernels: false,
         gpu: false,
     };
     let mut messages = vec![encode(&start).unwrap()];
@@ -1724,7 +1733,9 @@ fn a_browsers_training_is_the_native_one() {
     visit.chrome.eval(&format!(
         "(() => {{
             window.heard = [];
-            const worker = new Worker('engine_loader.js', {{ type: 'module' }});
+            const files = JSON.parse(document.getElementById('files').textContent);
+            const engine = `#${{files['engine.js']}},${{files['engine_bg.wasm']}}`;
+            const worker = new Worker(files['worker.js'] + engine, {{ type: 'module' }});
             worker.onmessage = event => {{
                 window.heard.push(Array.from(event.data));
                 if (window.heard.length === 1)

@@ -1,5 +1,6 @@
 //! A static file server for the built page, which can hide or change files.
 
+use gflownet_tour_release::{list, plain};
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
@@ -19,13 +20,16 @@ pub struct Site {
 }
 
 struct Shared {
-    dist: PathBuf,
-    /// What to answer instead of a file, by its path in dist: other bytes, or 404.
+    dist: Mutex<PathBuf>,
+    /// What to answer instead of a file, by its path in dist without the hash: other bytes, or 404.
     changes: Mutex<HashMap<String, Option<Vec<u8>>>>,
     /// Requests for what is not there, other than hidden files.
     strays: Mutex<Vec<String>>,
-    /// Every file that was asked for.
-    asked: Mutex<Vec<String>>,
+    /// Every file that was asked for, and its path without the hash.
+    asked: Mutex<Vec<(String, String)>>,
+    /// What was sent beside the paths: methods other than GET, cookies, bodies.
+    sent: Mutex<Vec<String>>,
+    is_unreachable: AtomicBool,
     ended: AtomicBool,
 }
 
@@ -35,10 +39,12 @@ impl Site {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let shared = Arc::new(Shared {
-            dist: dist.to_owned(),
+            dist: Mutex::new(dist.to_owned()),
             changes: Mutex::default(),
             strays: Mutex::default(),
             asked: Mutex::default(),
+            sent: Mutex::default(),
+            is_unreachable: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         });
         thread::spawn({
@@ -62,15 +68,39 @@ impl Site {
         format!("http://{}{PREFIX}", self.address)
     }
 
-    /// Answer 404 for `file` from now on.
+    /// Serve another folder from now on, and no changes to it.
+    pub fn deploy(&self, dist: &Path) {
+        dist.clone_into(&mut self.shared.dist.lock().expect("no panic while held"));
+        let mut changes = self.shared.changes.lock().expect("no panic while held");
+        changes.clear();
+    }
+
+    /// Answer nobody from now on, or everybody again.
+    pub fn unreachable(&self, is_unreachable: bool) {
+        self.shared
+            .is_unreachable
+            .store(is_unreachable, Ordering::Relaxed);
+    }
+
+    /// Answer 404 for `file` from now on. Files are called by the names that they had before the
+    /// build's last step put a hash of the content into them.
     pub fn hide(&self, file: &str) {
         self.change(file, None);
     }
 
     /// Serve what `edit` makes of `file`.
     pub fn edit(&self, file: &str, edit: impl FnOnce(Vec<u8>) -> Vec<u8>) {
-        let bytes = fs::read(self.shared.dist.join(file)).expect(file);
+        let path = self.path(file);
+        let bytes = fs::read(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
         self.change(file, Some(edit(bytes)));
+    }
+
+    /// The file on the disk.
+    pub fn path(&self, file: &str) -> PathBuf {
+        let dist = self.shared.dist.lock().expect("no panic while held");
+        let names = list(&dist).expect("the folder can be read");
+        let name = names.iter().find(|name| plain(name) == file).expect(file);
+        dist.join(name)
     }
 
     fn change(&self, file: &str, answer: Option<Vec<u8>>) {
@@ -81,7 +111,22 @@ impl Site {
     /// How often `file` was asked for.
     pub fn times_asked(&self, file: &str) -> usize {
         let asked = self.shared.asked.lock().expect("no panic while held");
-        asked.iter().filter(|path| *path == file).count()
+        asked.iter().filter(|(_, plain)| plain == file).count()
+    }
+
+    /// All files that were asked for since the last time, under their names with hashes.
+    pub fn asked(&self) -> Vec<String> {
+        let mut asked = self.shared.asked.lock().expect("no panic while held");
+        asked.drain(..).map(|(name, _)| name).collect()
+    }
+
+    /// What was sent to this server beside the paths of files.
+    pub fn sent(&self) -> Vec<String> {
+        self.shared
+            .sent
+            .lock()
+            .expect("no panic while held")
+            .clone()
     }
 
     /// Paths that were asked for and are not there.
@@ -105,6 +150,9 @@ impl Drop for Site {
 impl Shared {
     /// Answers one request; a connection has no second one.
     fn answer(&self, connection: &TcpStream) -> io::Result<()> {
+        if self.is_unreachable.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let mut request = String::new();
         let mut reader = BufReader::new(connection);
         while !request.ends_with("\r\n\r\n") {
@@ -119,19 +167,32 @@ impl Shared {
             Some(file) => file.to_owned(),
             None => String::new(),
         };
+        let named = plain(&file);
         {
             let mut asked = self.asked.lock().expect("no panic while held");
-            asked.push(file.clone());
+            asked.push((file.clone(), named.clone()));
+        }
+        let lower = request.to_ascii_lowercase();
+        let is_more = [
+            "\r\ncookie:",
+            "\r\ncontent-length:",
+            "\r\ntransfer-encoding:",
+        ];
+        let is_more = is_more.iter().any(|header| lower.contains(header));
+        if is_more || !request.starts_with("GET ") || target.contains('?') {
+            let mut sent = self.sent.lock().expect("no panic while held");
+            sent.push(request.clone());
         }
         let change = {
             let changes = self.changes.lock().expect("no panic while held");
-            changes.get(&file).cloned()
+            changes.get(&named).cloned()
         };
         let bytes = match change {
             Some(answer) => answer,
             None => {
+                let dist = self.dist.lock().expect("no panic while held").clone();
                 let outside = file.is_empty() || file.split('/').any(|part| part == "..");
-                let found = (!outside).then(|| fs::read(self.dist.join(&file)).ok());
+                let found = (!outside).then(|| fs::read(dist.join(&file)).ok());
                 let found = found.flatten();
                 if found.is_none() {
                     let mut strays = self.strays.lock().expect("no panic while held");

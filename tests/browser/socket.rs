@@ -13,6 +13,9 @@ const CONTINUED: u8 = 0x0;
 const LAST: u8 = 0x80;
 /// The highest bit of a frame's second byte says that a mask follows.
 const MASKED: u8 = 0x80;
+/// A client must mask, against caches in between, of which there are none: any mask will do, but
+/// Firefox refuses that of zeros.
+const MASK: [u8; 4] = [1, 2, 3, 4];
 
 pub struct Socket {
     stream: BufReader<TcpStream>,
@@ -59,9 +62,12 @@ impl Socket {
                 frame.extend((length as u64).to_be_bytes());
             }
         }
-        // A client must mask; a mask of zeros leaves the text as it is.
-        frame.extend([0; 4]);
-        frame.extend(text.as_bytes());
+        frame.extend(MASK);
+        frame.extend(
+            text.bytes()
+                .zip(MASK.into_iter().cycle())
+                .map(|(byte, mask)| byte ^ mask),
+        );
         self.stream.get_mut().write_all(&frame)
     }
 

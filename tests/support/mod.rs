@@ -1,6 +1,5 @@
 //! What several integration tests share.
 
-// Each test is a crate of its own and uses a part of this.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test is a crate of its own and uses a part")]
 
 pub mod golden;

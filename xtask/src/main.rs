@@ -21,6 +21,7 @@ Usage: cargo xtask COMMAND
   serve [--port N]    build the page and serve it on 127.0.0.1 (port 8080), again on every change
   build               build the page into dist/, ready to be put on any static host
   test                run every check: format, lints, docs, tests, and the page in a real browser
+  audit               check the dependencies' advisories, licences, sources and duplicates
   bench [MACHINE]     measure speed, natively, in a browser and against the peers, and write
                       benches/runs/DATE-MACHINE/ and the README's table
   train-distill ...   train the bundled models (`cargo xtask train-distill --help` lists more)
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
         }
         // The trainer reads its own arguments, --help too.
         Some("train-distill") => train_distill(rest),
-        Some("serve" | "build" | "test" | "bench")
+        Some("serve" | "build" | "test" | "audit" | "bench")
             if rest.iter().any(|a| a == "--help" || a == "-h") =>
         {
             usage();
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Some("serve") => port(&rest).and_then(serve),
         Some("build") => no_arguments("build", &rest).and_then(|()| build()),
         Some("test") => no_arguments("test", &rest).and_then(|()| test()),
+        Some("audit") => no_arguments("audit", &rest).and_then(|()| audit()),
         Some("bench") => bench::machine(&rest).and_then(|machine| bench::run(&root(), &machine)),
         _ => Err(Failure::Usage(format!(
             "there is no command `{}`",
@@ -145,11 +147,23 @@ fn build() -> Result<()> {
     let tools = setup::page(&root)?;
     let mut steps = Steps::start();
     steps.run("build the page", tools.trunk("build").current_dir(&root))?;
+    steps.run("compress it", &mut compress(&root))?;
     println!(
         "\nThe page is in {}: copy it to any static host, at any path.",
         root.join("dist").display()
     );
     Ok(())
+}
+
+/// Puts `.br` and `.gz` beside the files in dist/. Brotli takes its time, so not while serving, and
+/// what did not change since the last time is kept.
+fn compress(root: &Path) -> Command {
+    let mut command = cargo(["run", "--locked", "--quiet", "--release"]);
+    command
+        .args(["--package", "gflownet-tour-release", "--"])
+        .args(["compress", "dist", "target/compressed"])
+        .current_dir(root);
+    command
 }
 
 fn train_distill(arguments: Vec<OsString>) -> Result<()> {
@@ -177,6 +191,10 @@ fn test() -> Result<()> {
     };
 
     steps.run("format", &mut native(&["fmt", "--all", "--check"]))?;
+    steps.run(
+        "the repository's rules",
+        &mut native(&["test", "--quiet", "--package", "xtask", "--test", "tidy"]),
+    )?;
     steps.run(
         "lints",
         native(&["clippy", "--release", "--workspace", "--all-targets", "--"]).args(deny_warnings(
@@ -214,6 +232,7 @@ fn test() -> Result<()> {
             .env_remove("GFLOWNET_TOUR_DIST"),
     )?;
     steps.run("build the page", tools.trunk("build").current_dir(&root))?;
+    steps.run("compress it", &mut compress(&root))?;
     steps.run(
         "the page in a browser",
         // With the whole workspace, whose features then are those of the step before: else burn
@@ -223,6 +242,36 @@ fn test() -> Result<()> {
             .env("GFLOWNET_TOUR_DIST", root.join("dist"))
             .env("CHROME", browser),
     )?;
+    steps.summary();
+    Ok(())
+}
+
+/// What deny.toml asks of the dependencies. Not a part of [`test`]: its tool takes minutes to compile
+/// and its answer changes with the day.
+fn audit() -> Result<()> {
+    let root = root();
+    let deny = setup::cargo_deny()?;
+    let check = |what: &[&str]| {
+        let mut command = Command::new(&deny);
+        command
+            .args(["--workspace", "check"])
+            .args(what)
+            .current_dir(&root);
+        command
+    };
+    let mut steps = Steps::start();
+    steps.run(
+        "licences, sources, duplicates",
+        &mut check(&["licenses", "sources", "bans"]),
+    )?;
+    if !setup::reachable("github.com:443") {
+        return Err(Failure::Failed(
+            "the advisories were not checked: their database is on github.com, which cannot be \
+             reached from here"
+                .into(),
+        ));
+    }
+    steps.run("advisories", &mut check(&["advisories"]))?;
     steps.summary();
     Ok(())
 }

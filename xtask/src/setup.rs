@@ -39,6 +39,9 @@ const DEBIAN_RUST: [&str; 6] = [
 /// The linker in [`DEBIAN_RUST`]; its LLVM must not be older than the compiler's.
 const LINKER: &str = "wasm-ld-22";
 
+/// cargo-deny audits the dependencies.
+const CARGO_DENY: &str = "0.20.2";
+
 /// How to call what builds the page.
 pub struct Tools {
     trunk: PathBuf,
@@ -201,6 +204,11 @@ pub fn rust_components() -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// cargo-deny.
+pub fn cargo_deny() -> Result<PathBuf> {
+    install("cargo-deny", CARGO_DENY, &["--locked"], "some 5 minutes")
 }
 
 /// A Chrome or Chromium.
@@ -414,7 +422,7 @@ fn trunk_fits(found: [u32; 3]) -> bool {
     found[..2] == TRUNK[..2] && found[2] >= TRUNK[2]
 }
 
-fn reachable(host: &str) -> bool {
+pub fn reachable(host: &str) -> bool {
     host.to_socket_addrs().is_ok_and(|mut addresses| {
         addresses
             .any(|address| TcpStream::connect_timeout(&address, Duration::from_secs(3)).is_ok())

@@ -110,6 +110,7 @@ impl Conditioning {
         );
     }
 
+    #[expect(clippy::unreachable, reason = "as many slopes as biases")]
     fn to_policy(&self, side: &Side) -> Conditional<f32> {
         match Conditional::new(side.network.to_policy(), self.slopes.clone()) {
             Some(policy) => policy,

@@ -25,6 +25,18 @@ use std::collections::BTreeMap;
 /// `[5, 64, 14]` and `0.bias` `[5, 64]`. Other widths than 64 are told by the shapes, and standard
 /// deviations that are not the usual ones by the metadata `std_range`, as `{"min_std":0.05,
 /// "max_std":2.0}`.
+///
+/// ```
+/// use gflownet_tour_core::weights::{self, Model};
+/// let file = "../../pretrained/four_mode_solved.safetensors";
+/// let bytes = std::fs::read(file)?;
+/// let model: Model = weights::parse(file, &bytes)?;
+/// assert_eq!(model.metadata["experiment"], "four_mode_solved");
+/// assert_eq!(model.forward.inputs().layers(), 5);
+/// // What is written again is the same file.
+/// assert_eq!(weights::serialize(&model), bytes);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     /// The forward policy, which samples.
@@ -47,6 +59,7 @@ pub struct Model {
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the fields are what the message tells")]
 pub enum WeightsError {
     /// The bytes end before, or go on after, the end that the header gives.
     #[error(
@@ -212,6 +225,25 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Model, WeightsError> {
         log_z: read(file, &tensors, LOG_Z, &[1])?[0],
         metadata,
     })
+}
+
+/// Where the part of the model `name` that samples is, in the folder of its weights: the tensors of
+/// [`parse`]'s file without the backward policy's. The last step of the page's build cuts it out.
+pub fn forward_file(name: &str) -> String {
+    format!("forward/{name}.safetensors")
+}
+
+/// Reads the forward policy and log Z, in nats, of a model or of its forward part.
+///
+/// # Errors
+/// As [`parse`], for these tensors.
+pub fn parse_forward(file: &str, bytes: &[u8]) -> Result<(Policy<f32>, f32), WeightsError> {
+    let tensors = SafeTensors::deserialize(bytes).map_err(|error| damaged(file, bytes, &error))?;
+    let (_, std_range) = metadata(file, bytes)?;
+    Ok((
+        policy(file, &tensors, "forward")?.with_std_range(std_range),
+        read(file, &tensors, LOG_Z, &[1])?[0],
+    ))
 }
 
 /// The policy under `prefix`, with the usual standard deviations.

@@ -1,6 +1,8 @@
 //! Training on the GPU against core's trainer, on the machine's own adapter; skipped where there is
 //! none, as in `gpu_twin`.
 
+#![allow(clippy::expect_used, reason = "a test's set-up")]
+
 use cubecl::future::block_on;
 use gflownet_tour_core::archive::BackwardRollouts;
 use gflownet_tour_core::balance::{BackwardLoop, BackwardMean};

@@ -2,6 +2,8 @@
 //! lavapipe (Debian: `mesa-vulkan-drivers`) will do; without any adapter the tests print that
 //! they were skipped.
 
+#![allow(clippy::expect_used, reason = "a test's set-up")]
+
 use cubecl::future::block_on;
 use gflownet_tour_core::counts::Counts;
 use gflownet_tour_core::noise::ThreefryRng;
