@@ -425,7 +425,8 @@ fn deviations_and_variances_are_called_so() {
 }
 
 /// The crates, which of each other they may use, and whether they run in front of a reader.
-const CRATES: [(&str, &[&str], bool); 10] = [
+const CRATES: [(&str, &[&str], bool); 11] = [
+    ("gflownet-tour-article", &["core", "page"], false),
     ("gflownet-tour-core", &[], true),
     ("gflownet-tour-engine", &["core"], true),
     ("gflownet-tour-kernels", &["core"], true),
