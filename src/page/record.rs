@@ -1,7 +1,7 @@
 //! What trainings leave behind, as plain numbers for figures: curves in a unit box, what a log Z
 //! says of modes, and the runs of other seeds. How it is drawn is [`history`](super)'s business.
 
-use super::format::{fixed, spelled, thousands};
+use super::format::{fixed, spelled, superscript, thousands};
 use gflownet_tour_core::weights::manifest::{CurvePoint, ModelEntry, SeedResult};
 use std::fmt::Write;
 
@@ -87,6 +87,49 @@ fn limits(values: impl Iterator<Item = f64>) -> (f64, f64) {
     if lo <= hi { (lo, hi) } else { (0.0, 1.0) }
 }
 
+/// A number that is drawn over the training.
+#[derive(Clone, Copy)]
+pub struct Quantity {
+    pub name: &'static str,
+    pub of: fn(&CurvePoint) -> f64,
+    pub axis: Axis,
+    /// How a value is written at the axis.
+    pub digits: fn(f64) -> String,
+}
+
+/// What is drawn over the trainings of these models, with axes that hold all of them.
+pub fn quantities(models: &[&ModelEntry]) -> [Quantity; 3] {
+    let all = || models.iter().flat_map(|model| &model.curve);
+    let truths = models.iter().map(|model| model.log_z_true);
+    [
+        Quantity {
+            name: "loss (nats²)",
+            of: |point| point.loss,
+            axis: Axis::decades(all().map(|point| point.loss)),
+            digits: |value| match value {
+                v if v < 1.0 => format!("10{}", superscript(v.log10().round() as i32)),
+                v => thousands(v.round() as u64),
+            },
+        },
+        Quantity {
+            name: "log Z (nats)",
+            of: |point| point.log_z,
+            axis: Axis::units(all().map(|point| point.log_z).chain(truths)),
+            digits: |value| fixed(value, 0),
+        },
+        Quantity {
+            name: "total variation",
+            of: |point| point.total_variation,
+            axis: Axis {
+                lo: 0.0,
+                hi: 1.0,
+                is_log: false,
+            },
+            digits: |value| fixed(value, 0),
+        },
+    ]
+}
+
 /// The width and height of the box that [`path`] draws in.
 pub const BOX: f64 = 1000.0;
 
@@ -111,6 +154,23 @@ pub fn nearest(curve: &[CurvePoint], iteration: f64) -> usize {
         .enumerate()
         .min_by(|a, b| distance(a.1).total_cmp(&distance(b.1)));
     nearest.map_or(0, |(place, _)| place)
+}
+
+/// The place that a reader at place `now` of the rising `iterations` asks for by the number `typed`:
+/// the nearest one in that direction, so that a step in the number is a step.
+pub fn toward(iterations: &[usize], now: usize, typed: f64) -> usize {
+    let Some(&at) = iterations.get(now) else {
+        return now;
+    };
+    let distance = |place: &usize| (iterations[*place] as f64 - typed).abs();
+    let nearest =
+        |places: std::ops::Range<usize>| places.min_by(|a, b| distance(a).total_cmp(&distance(b)));
+    let found = match typed.partial_cmp(&(at as f64)) {
+        Some(std::cmp::Ordering::Less) => nearest(0..now),
+        Some(std::cmp::Ordering::Greater) => nearest(now + 1..iterations.len()),
+        _ => None,
+    };
+    found.unwrap_or(now)
 }
 
 /// A point of a training in words.
@@ -208,15 +268,17 @@ pub struct Dot {
 /// Rows of a strip.
 pub const ROWS: usize = 5;
 
-/// The dots of a model's runs, from left to right; those less than `width` apart stand above and
-/// below each other; where these are too many for the rows, they stand around their mean in
-/// columns, the runs of one fate together.
+/// The dots of a model's runs (see [`apart`]).
 pub fn dots(model: &ModelEntry, width: f64) -> Vec<Dot> {
-    let mut runs: Vec<(f64, Fate)> = model
-        .ensemble
-        .iter()
-        .map(|run| (run.total_variation, fate(run, &model.target_mode_mass)))
-        .collect();
+    let runs = model.ensemble.iter();
+    let runs = runs.map(|run| (run.total_variation, fate(run, &model.target_mode_mass)));
+    apart(runs.collect(), width)
+}
+
+/// Dots for runs with these total variations, from left to right; those less than `width` apart
+/// stand above and below each other; where these are too many for the rows, they stand around their
+/// mean in columns, the runs of one fate together.
+pub fn apart(mut runs: Vec<(f64, Fate)>, width: f64) -> Vec<Dot> {
     runs.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut dots = Vec::new();
     while let Some(&(first, _)) = runs.first() {
@@ -278,6 +340,23 @@ mod tests {
             })
             .collect();
         model
+    }
+
+    #[test]
+    fn typed_iterations_go_to_the_nearest_in_their_direction() {
+        let iterations = [0, 25, 50, 1_000, 5_000];
+        for (now, typed, expected) in [
+            (2, 51.0, 3),
+            (2, 49.0, 1),
+            (2, 50.0, 2),
+            (0, 900.0, 3),
+            (4, 1e9, 4),
+            (0, -3.0, 0),
+            (3, f64::NAN, 3),
+        ] {
+            assert_eq!(toward(&iterations, now, typed), expected, "{now} {typed}");
+        }
+        assert_eq!(toward(&[], 0, 7.0), 0);
     }
 
     #[test]
