@@ -169,6 +169,8 @@ fn a_half_deployed_version_leaves_the_old_one_working() {
             if visit.site.times_asked(file) > 0 {
                 break;
             }
+            // Workers wait until a question to the browser has them noticed.
+            visit.chrome.eval("0");
             sleep(Duration::from_millis(50));
         }
         assert!(visit.site.times_asked(file) > 0, "nobody came for {file}");
