@@ -113,9 +113,12 @@ fn Equation(settings: RwSignal<Settings>) -> impl IntoView {
     };
     view! {
         <p class="lab-hint">{move || words().1}</p>
-        <div class="formula" inner_html=move || words().0></div>
+        // On a narrow screen they scroll, which keys can do only where they have the focus.
+        <div class="formula" tabindex="0" role="group" aria-label="The loss" inner_html=move || words().0></div>
         <p class="lab-hint">"The mean over a batch, with"</p>
-        <div class="formula"><Math formula=tex::LAB_TERM /></div>
+        <div class="formula" tabindex="0" role="group" aria-label="Its terms">
+            <Math formula=tex::LAB_TERM />
+        </div>
     }
 }
 

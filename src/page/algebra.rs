@@ -5,6 +5,7 @@ use super::as_table::{self, AsTable};
 use super::demo::{Math, model_colour};
 use super::format::{UNKNOWN, fixed};
 use super::formulas as tex;
+use super::island::Island;
 use super::palette::Palette;
 use super::picture::{CELLS, Curve, axis_top, centres, in_rows, target_curve, within};
 use super::plot::{Sheet, told};
@@ -108,7 +109,7 @@ pub fn BugAlgebra() -> impl IntoView {
     view! {
         <StudyPanel
             name="algebra"
-            title="The bug as algebra: three loops, three models, and what each loss asked for"
+            title=Island::Algebra.title()
             inquiry
             spoken=Signal::derive(finding)
             controls=move || {

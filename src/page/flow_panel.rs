@@ -7,6 +7,7 @@ use super::dial::{Dial, Scale};
 use super::flow_map::{DEPTH, LIMIT, Pane, View};
 use super::format::{UNKNOWN, fixed, percent, place, superscript};
 use super::formulas as tex;
+use super::island::Island;
 use super::palette::{Palette, Rgb, mix};
 use super::picture::{Curve, Landscape, ROWS, centres};
 use super::plot::{DASH, Sheet, solid, told};
@@ -182,7 +183,7 @@ pub fn FlowPanel() -> impl IntoView {
     view! {
         <StudyPanel
             name="flow"
-            title="The flow itself: F(x, t) from both ends, and where they disagree"
+            title=Island::Flow.title()
             inquiry
             spoken=Signal::derive(spoken)
             controls=move || {

@@ -3,6 +3,8 @@
 
 use super::{EXPERIMENTS, Gpu, Visit, demo, painted, study, visit};
 use serde_json::Value;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// axe-core 4.14.1 as its makers publish it, <https://www.npmjs.com/package/axe-core>.
 const AXE: &str = include_str!("vendor/axe.min.js");
@@ -232,7 +234,8 @@ fn at_320_px_and_four_times_the_size_nothing_is_to_the_side() {
             "(() => {
                 const { clientWidth: edge, scrollWidth } = document.documentElement;
                 if (scrollWidth <= edge) return [];
-                const out = it => it.getBoundingClientRect().right > edge + 0.5;
+                const out = it => it.getBoundingClientRect().right > edge + 0.5
+                    && !it.closest('.scroll, .formula, pre');
                 return [`${scrollWidth} px`, ...[...document.body.querySelectorAll('*')]
                     .filter(it => out(it) && !out(it.parentElement))
                     .map(it => it.outerHTML.slice(0, 200))];
@@ -253,11 +256,22 @@ fn figures_are_sharp_at_any_pixel_ratio_also_when_it_changes() {
         visit.chrome.screen_of(1280, 900, ratio);
         // A coarse screen's figures have twice as many pixels, which are averaged.
         let pixels = if ratio < 2 { 2 * ratio } else { ratio };
-        visit.chrome.until(&format!(
-            "devicePixelRatio === {ratio} && [...document.querySelectorAll('canvas')].every(it =>
-                !it.checkVisibility() || (it.width === Math.round(it.clientWidth * {pixels})
-                    && it.height === Math.round(it.clientHeight * {pixels})))"
-        ));
+        let blurred = format!(
+            "[...document.querySelectorAll('canvas')].filter(it => it.checkVisibility()
+                && !(it.width === Math.round(it.clientWidth * {pixels})
+                    && it.height === Math.round(it.clientHeight * {pixels})))
+                .map(it => `${{it.width}} x ${{it.height}} at ${{devicePixelRatio}}: `
+                    + it.cloneNode(false).outerHTML)"
+        );
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while visit.chrome.eval(&blurred) != Value::Array(Vec::new()) && Instant::now() < deadline {
+            sleep(Duration::from_millis(100));
+        }
+        assert_eq!(
+            visit.chrome.eval(&blurred),
+            Value::Array(Vec::new()),
+            "{ratio}"
+        );
         for name in ["easy_correct", "four_mode"] {
             assert!(visit.is_painted(name), "{name} at {ratio}");
         }

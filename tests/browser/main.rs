@@ -5,6 +5,7 @@
 #![cfg(not(target_arch = "wasm32"))]
 
 mod access;
+mod article;
 mod budgets;
 mod chrome;
 mod faults;
@@ -1134,7 +1135,7 @@ fn curves_are_read_by_pointer_and_by_keyboard() {
     assert_eq!(
         visit
             .chrome
-            .number("document.querySelectorAll('.strip .seed').length"),
+            .number("document.querySelectorAll('.strip .run').length"),
         80.0
     );
     visit.went_well();
