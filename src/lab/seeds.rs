@@ -6,7 +6,7 @@ use super::keep::save;
 use super::svg;
 use gflownet_tour_core::lab::{Number, Settings, read_number};
 use gflownet_tour_core::message::{
-    BeginSeeds, FromEngine, FromRun, ToEngine, ToRun, decode, encode,
+    BeginSeeds, FromEngine, FromRun, ToEngine, ToRun, check_build, decode, encode,
 };
 use gflownet_tour_page::format::{UNKNOWN, fixed, percent, place, thousands};
 use gflownet_tour_page::link::{listen, start_worker};
@@ -108,7 +108,10 @@ impl SeedsLink {
             }
             self.line.update_value(|line| line.silent_ticks = 0);
             match decode::<FromEngine>(&Uint8Array::new(&event.data()).to_vec()) {
-                Ok(FromEngine::Ready) => {
+                Ok(FromEngine::Ready { build }) => {
+                    if let Err(why) = check_build(&build) {
+                        return self.mourn(generation, &why);
+                    }
                     let Some(order) = order.take() else { return };
                     let bytes = encode(&order).map(ToEngine::Run);
                     let bytes = bytes.and_then(|message| encode(&message));
