@@ -4,6 +4,7 @@
 use super::demo::{Math, model_colour};
 use super::format::{UNKNOWN, fixed};
 use super::formulas as tex;
+use super::island::Island;
 use super::palette::Palette;
 use super::picture::{CELLS, Curve, axis_top, centres, target_curve, within};
 use super::plot::{Sheet, told};
@@ -106,7 +107,7 @@ pub fn BugAlgebra() -> impl IntoView {
     view! {
         <StudyPanel
             name="algebra"
-            title="The bug as algebra: three loops, three models, and what each loss asked for"
+            title=Island::Algebra.title()
             inquiry
             controls=move || {
                 view! {

@@ -1,21 +1,35 @@
-//! The page as a whole: its head, its sections and what they share.
+//! What is live on the page. The article is there before this program is; here its islands are
+//! found and given their parts, which share one engine.
 
+use super::algebra::BugAlgebra;
+use super::demo::Demo;
+use super::flow_panel::FlowPanel;
+use super::history::History;
+use super::island::{ISLAND, Island, MODEL};
+use super::laboratory::Laboratory;
 use super::link::{Engine, EngineState};
-use super::numbers;
+use super::predict::{Predict, Question};
 use super::screen::Screen;
-use super::sections::{
-    Bug, Collapse, Colophon, HappyCase, Harder, LieDetector, OffPolicy, SECTIONS, Setup,
-    Temperature, TrainHere,
-};
 use super::share::{AddressBar, Notices};
+use super::still::Still;
+use super::tempered::Tempered;
+use super::trace_panel::TracePanel;
+use gflownet_tour_core::experiment;
 use gflownet_tour_core::message::GpuStatus;
+use leptos::mount::mount_to;
 use leptos::prelude::*;
+use wasm_bindgen::JsCast;
+use web_sys::{Element, HtmlElement};
 
-/// Puts the page into the document's body.
+/// The attribute of an island that was found, with what became of it.
+const LIVE: &str = "data-live";
+
+/// Makes the page live.
 pub fn run() {
     leptos::mount::mount_to_body(App);
 }
 
+/// The owner of all that the islands share, and what is said at the foot of the screen.
 #[component]
 fn App() -> impl IntoView {
     provide_context(Screen::watch());
@@ -36,49 +50,76 @@ fn App() -> impl IntoView {
             let _ = root.set_attribute("data-engine", name);
         }
     });
-    view! {
-        <header>
-            <h1>"A GFlowNet, taken apart"</h1>
-            <p class="promise">
-                "A GFlowNet is a neural network that learns to draw samples from a landscape which it
-                can only ask about, one point at a time. Small ones run on this page. Watch one
-                work, one break, one collapse, and two recover."
-            </p>
-            <nav aria-label="Contents">
-                <ol>
-                    {SECTIONS
-                        .map(|(id, title)| {
-                            view! {
-                                <li>
-                                    <a href=format!("#{id}")>{title}</a>
-                                </li>
-                            }
-                        })
-                        .collect_view()}
-                </ol>
-            </nav>
-            {numbers::problem()
-                .map(|why| {
-                    view! {
-                        <p class="notice">
-                            "The numbers in this text are missing, and dashes stand for them: " {why}
-                            ". To make them, run " <code>"cargo xtask train-distill"</code> "."
-                        </p>
-                    }
-                })}
-        </header>
-        <main>
-            <Setup />
-            <HappyCase />
-            <Bug />
-            <Collapse />
-            <OffPolicy />
-            <Harder />
-            <LieDetector />
-            <Temperature />
-            <TrainHere />
-            <Colophon />
-        </main>
-        <Notices />
+    let next = format!("[{ISLAND}]:not([{LIVE}])");
+    while let Ok(Some(place)) = document().query_selector(&next) {
+        let outcome = fill(&place);
+        let live = if outcome.is_ok() { "yes" } else { "no" };
+        if place.set_attribute(LIVE, live).is_err() {
+            break;
+        }
+        if let Err(why) = outcome {
+            tell(&place, &why);
+        }
     }
+    view! { <Notices /> }
+}
+
+/// Puts its part into an island.
+fn fill(place: &Element) -> Result<(), String> {
+    let name = place.get_attribute(ISLAND).unwrap_or_default();
+    match Island::read(&name, place.get_attribute(MODEL).as_deref())? {
+        Island::Demo(experiment) => {
+            let index = experiment::place(experiment.name)
+                .ok_or_else(|| format!("there is no model `{}`", experiment.name))?;
+            mount(place, move || view! { <Demo index /> })
+        }
+        Island::Algebra => mount(place, || view! { <BugAlgebra /> }),
+        Island::Flow => mount(place, || view! { <FlowPanel /> }),
+        Island::Trace => mount(place, || view! { <TracePanel /> }),
+        Island::History => mount(place, || view! { <History /> }),
+        Island::Tempered => mount(place, || view! { <Tempered /> }),
+        Island::Predict => {
+            let question = Question::read(place)?;
+            mount(place, move || view! { <Predict question /> })
+        }
+        Island::Laboratory => mount(place, || view! { <Laboratory /> }),
+    }
+}
+
+/// Makes a part and then, in one go, puts it where the article's picture was, which the part gets.
+fn mount<V: IntoView + 'static>(
+    place: &Element,
+    part: impl FnOnce() -> V + 'static,
+) -> Result<(), String> {
+    let still = Still::read(place);
+    let frame = document()
+        .create_element("div")
+        .ok()
+        .and_then(|frame| frame.dyn_into::<HtmlElement>().ok())
+        .ok_or("the browser makes no element")?;
+    let handle = mount_to(frame.clone(), move || {
+        if let Some(still) = still {
+            provide_context(still);
+        }
+        part()
+    });
+    handle.forget();
+    place.set_inner_html("");
+    place
+        .append_child(&frame)
+        .map_err(|_| "the browser refused it")?;
+    Ok(())
+}
+
+/// Says below an island why it stands still.
+fn tell(place: &Element, why: &str) {
+    let Ok(notice) = document().create_element("p") else {
+        return;
+    };
+    notice.set_class_name("notice");
+    notice.set_text_content(Some(&format!(
+        "This part stands still as it was drawn when the page was built ({why})."
+    )));
+    // Where even that is refused nothing more can be said.
+    let _ = place.append_child(&notice);
 }

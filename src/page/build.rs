@@ -1,16 +1,13 @@
-//! Prepares what the page needs at compile time: its formulas as MathML, and what the trainer
-//! wrote about the bundled models, where there is that.
+//! Prepares what the page and its article need at compile time: formulas as MathML, and what the
+//! trainer wrote about the bundled models, where there is that.
 
 use pulldown_latex::config::{DisplayMode, RenderConfig};
 use pulldown_latex::{Parser, Storage, push_mathml};
-use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::{env, error::Error, fs};
 
 const FORMULAS: &str = "formulas.txt";
 const MANIFEST: &str = "../../pretrained/manifest.json";
-/// How many models come first in the manifest and are shown with their training.
-const TOUR: usize = 5;
 const ABLATION: &str = "../../pretrained/four_mode_solved.ablation.json";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -21,41 +18,21 @@ fn main() -> Result<(), Box<dyn Error>> {
         out.join("formulas.rs"),
         formulas(&fs::read_to_string(FORMULAS)?)?,
     )?;
-    // A tree without trained models still builds: the page then says that its numbers are missing.
+    // The page's program reads the manifest from the article, and is not built anew for it.
+    if env::var("CARGO_CFG_TARGET_ARCH")? == "wasm32" {
+        return Ok(());
+    }
+    // A tree without trained models still builds: the article then says that its numbers are missing.
     for file in [MANIFEST, ABLATION] {
         println!("cargo::rerun-if-changed={file}");
-        let text = if Path::new(file).exists() {
-            let text = fs::read_to_string(file)?;
-            if file == MANIFEST {
-                // What is no manifest is the page's to tell.
-                shown(&text).unwrap_or(text)
-            } else {
-                // Without its indentation, which is half of it.
-                text.lines().map(str::trim_start).collect()
-            }
-        } else {
-            String::new()
+        let text = match Path::new(file).exists() {
+            true => fs::read_to_string(file)?,
+            false => String::new(),
         };
         let name = Path::new(file).file_name().unwrap_or_default();
         fs::write(out.join(name), text)?;
     }
     Ok(())
-}
-
-/// The part of the manifest that the page shows, without its indentation: of the models that come
-/// after the tour's, no training but its end, and no other seeds. It is part of the page's file.
-fn shown(manifest: &str) -> Result<String, Box<dyn Error>> {
-    let mut manifest: Value = serde_json::from_str(manifest)?;
-    let models = manifest["models"].as_array_mut().into_iter().flatten();
-    for model in models.skip(TOUR) {
-        if let Some(curve) = model["curve"].as_array_mut() {
-            curve.drain(..curve.len().saturating_sub(1));
-        }
-        if let Some(model) = model.as_object_mut() {
-            model.remove("ensemble");
-        }
-    }
-    Ok(manifest.to_string())
 }
 
 /// One Rust constant per formula: `NAME inline|block LaTeX`, a line each; `#` starts a comment.

@@ -4,6 +4,7 @@ use super::format::{
     self, TEMPERATURE_STEP, TEMPERATURES, UNKNOWN, duration, fixed, percent, place, thousands,
 };
 use super::formulas;
+use super::island::DEVICES;
 use super::link::{Draft, Engine, EngineState, ModelState};
 use super::palette::{Palette, Rgb};
 use super::picture::{
@@ -13,6 +14,7 @@ use super::plot::{Layout, Scene, draw};
 use super::screen::Screen;
 use super::scrub::{Scrub, Scrubber};
 use super::share::{AddressBar, CopyLink};
+use super::still::{Framed, Still};
 use gflownet_tour_core::address::{COUNTS, Control};
 use gflownet_tour_core::balance::BackwardLoop;
 use gflownet_tour_core::experiment::{self, Experiment};
@@ -22,13 +24,6 @@ use gflownet_tour_core::message::{
 use leptos::html;
 use leptos::prelude::*;
 use std::sync::Arc;
-
-const DEVICES: [(DeviceChoice, &str, &str); 4] = [
-    (DeviceChoice::Auto, "auto", "Auto"),
-    (DeviceChoice::WebGpu, "webgpu", "WebGPU"),
-    (DeviceChoice::Cpu, "cpu", "CPU, network"),
-    (DeviceChoice::CpuTable, "table", "CPU, table"),
-];
 
 /// The colour of a model's exact density: one that was trained with a bug wears the bug's.
 pub fn model_colour(experiment: &Experiment, palette: &Palette) -> Rgb {
@@ -47,6 +42,9 @@ pub fn Demo(index: usize) -> impl IntoView {
     let slot = engine.open();
     let bar = expect_context::<AddressBar>();
     let scrub = Scrub::new(index, engine, bar);
+    // The trained model as the article shows it, until the engine has drawn it.
+    let still = use_context::<Still>();
+    let has_still = still.is_some();
 
     let temperature = bar.signal(|state, index| &mut state.demos[index].temperature, index);
     let seed = bar.signal(|state, index| &mut state.demos[index].seed, index);
@@ -108,6 +106,11 @@ pub fn Demo(index: usize) -> impl IntoView {
             return;
         };
         let batch = slot.batch.get_untracked();
+        // The placeholder is a picture of what will not come; what may come is better waited for.
+        let may_come = engine.models[index].with_untracked(|m| !matches!(m, ModelState::Failed(_)));
+        if has_still && may_come && batch.as_ref().is_none_or(|batch| batch.placeholder) {
+            return;
+        }
         let palette = screen.palette.get_untracked();
         let picture = batch.as_ref().map_or_else(
             || placeholder.get_value(),
@@ -137,6 +140,7 @@ pub fn Demo(index: usize) -> impl IntoView {
     // of which there is one a frame. All else can wait for the next frame.
     Effect::new(move |_| {
         slot.batch.track();
+        engine.models[index].track();
         if canvas.get().is_some() {
             paint();
         }
@@ -213,6 +217,7 @@ pub fn Demo(index: usize) -> impl IntoView {
             restarted: engine.restarted.get(),
             failure: slot.failure.get(),
             device: engine.device.get(),
+            is_still: has_still && drawn.with(Option::is_none),
             has_model: drawn.with(|d| d.as_ref().is_some_and(|d| !d.placeholder)),
             no_training: scrub.and_then(Scrub::failure),
             progress: drawn.with(|d| d.as_ref().and_then(|d| progress(scrub, d))),
@@ -222,8 +227,12 @@ pub fn Demo(index: usize) -> impl IntoView {
     let told = move |tell: fn(&BatchResult) -> String| {
         move || drawn.with(|d| d.as_ref().map_or_else(String::new, |d| tell(d)))
     };
+    let still_label = still.as_ref().map(|still| still.label.clone());
     let label = move || {
         drawn.with(|d| {
+            if let (Some(label), None) = (&still_label, d) {
+                return label.clone();
+            }
             let progress = d.as_ref().and_then(|d| progress(scrub, d));
             describe(experiment, temperature.get(), d.as_deref(), progress)
         })
@@ -251,7 +260,9 @@ pub fn Demo(index: usize) -> impl IntoView {
             data-histogram=told(|b| fingerprint(&b.histogram))
         >
             <figure>
-                <canvas class="plot" node_ref=canvas role="img" aria-label=label></canvas>
+                <Framed still drawn=Signal::derive(move || drawn.with(Option::is_some))>
+                    <canvas class="plot" node_ref=canvas role="img" aria-label=label></canvas>
+                </Framed>
                 <figcaption>
                     <Legend bug tempered=Signal::derive(move || tempered.get()) />
                 </figcaption>
@@ -541,6 +552,8 @@ struct Situation {
     device: DeviceChoice,
     /// Whether the figure shows the trained model, or a snapshot of its training.
     has_model: bool,
+    /// Whether the figure still is the article's.
+    is_still: bool,
     /// Why the training cannot be shown.
     no_training: Option<String>,
     /// How far the training was that the figure shows, if not at its end.
@@ -554,7 +567,10 @@ fn progress(scrub: Option<Scrub>, batch: &BatchResult) -> Option<String> {
 }
 
 fn status(now: &Situation) -> (Tone, String) {
-    let shown = format!("the figure shows the placeholder policy (mean 0, std {PLACEHOLDER_STD})");
+    let shown = match now.is_still {
+        true => "the figure shows what was drawn when the page was built".to_owned(),
+        false => format!("the figure shows the placeholder policy (mean 0, std {PLACEHOLDER_STD})"),
+    };
     if let ModelState::Failed(why) = &now.model {
         return (
             Tone::Problem,

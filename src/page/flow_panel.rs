@@ -5,6 +5,7 @@ use super::demo::Math;
 use super::flow_map::{DEPTH, LIMIT, Pane, View};
 use super::format::{UNKNOWN, fixed, percent, place, superscript};
 use super::formulas as tex;
+use super::island::Island;
 use super::palette::{Palette, Rgb, mix};
 use super::picture::{Curve, centres, within};
 use super::plot::{Sheet, solid, told};
@@ -166,7 +167,7 @@ pub fn FlowPanel() -> impl IntoView {
     view! {
         <StudyPanel
             name="flow"
-            title="The flow itself: F(x, t) from both ends, and where they disagree"
+            title=Island::Flow.title()
             inquiry
             controls=move || {
                 view! { <ModelChoice id="flow-model" chosen /> }

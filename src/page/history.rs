@@ -1,14 +1,14 @@
-//! Trainings shown: the curves of each run with a cursor, the count of modes that its log Z
-//! stands for, and the runs of other seeds. All of it comes from the manifest.
+//! Trainings shown: the curves of each run with a cursor, and the count of modes that its log Z
+//! stands for. All of it comes from the manifest.
 
 use super::demo::Math;
-use super::format::{fixed, superscript, thousands};
+use super::format::{fixed, thousands};
 use super::formulas;
 use super::numbers;
-use super::record::{self, Axis, BOX, Fate, ROWS};
+use super::record::{self, Axis, BOX, Quantity, quantities};
 use gflownet_tour_core::balance::BackwardLoop;
 use gflownet_tour_core::experiment::EXPERIMENTS;
-use gflownet_tour_core::weights::manifest::{CurvePoint, ModelEntry};
+use gflownet_tour_core::weights::manifest::ModelEntry;
 use leptos::ev::{KeyboardEvent, PointerEvent};
 use leptos::html;
 use leptos::prelude::*;
@@ -36,47 +36,6 @@ fn by_loss() -> Vec<&'static ModelEntry> {
         .collect();
     models.sort_by(|a, b| a.final_loss.total_cmp(&b.final_loss));
     models
-}
-
-/// A number that is drawn over the training.
-#[derive(Clone, Copy)]
-struct Quantity {
-    name: &'static str,
-    of: fn(&CurvePoint) -> f64,
-    axis: Axis,
-    digits: fn(f64) -> String,
-}
-
-fn quantities(models: &[&ModelEntry]) -> [Quantity; 3] {
-    let all = || models.iter().flat_map(|model| &model.curve);
-    let truths = models.iter().map(|model| model.log_z_true);
-    [
-        Quantity {
-            name: "loss (nats²)",
-            of: |point| point.loss,
-            axis: Axis::decades(all().map(|point| point.loss)),
-            digits: |value| match value {
-                v if v < 1.0 => format!("10{}", superscript(v.log10().round() as i32)),
-                v => thousands(v.round() as u64),
-            },
-        },
-        Quantity {
-            name: "log Z (nats)",
-            of: |point| point.log_z,
-            axis: Axis::units(all().map(|point| point.log_z).chain(truths)),
-            digits: |value| fixed(value, 0),
-        },
-        Quantity {
-            name: "total variation",
-            of: |point| point.total_variation,
-            axis: Axis {
-                lo: 0.0,
-                hi: 1.0,
-                is_log: false,
-            },
-            digits: |value| fixed(value, 0),
-        },
-    ]
 }
 
 /// The table of the runs, from which one is chosen, and its curves and gauge.
@@ -304,68 +263,5 @@ fn Gauge(
                 {ticks}
             </div>
         </div>
-    }
-}
-
-/// A strip of dots for each experiment: the total variation of every seed, and the median.
-#[component]
-pub fn Seeds() -> impl IntoView {
-    /// Dots closer than this would cover each other.
-    const WIDTH: f64 = 0.011;
-    /// The axis: total variation from nothing to a little over a lost half.
-    const AXIS: Axis = Axis {
-        lo: 0.0,
-        hi: 0.6,
-        is_log: false,
-    };
-    let models = EXPERIMENTS.iter().filter_map(|e| numbers::model(e.name));
-    let strips = models.filter_map(|model| {
-        let median = record::median(model)?;
-        let runs = model.ensemble.len();
-        let dots = record::dots(model, WIDTH).into_iter().map(|dot| {
-            let class = match dot.fate {
-                Fate::Whole => "seed",
-                Fate::FellLeft => "seed left",
-                Fate::FellRight => "seed right",
-            };
-            let across = AXIS.share(dot.place);
-            let down = 50.0 + 100.0 * f64::from(dot.row) / ROWS as f64 * 0.9;
-            let style = format!("left: {:.2}%; top: {down:.0}%", 100.0 * across);
-            view! { <span class=class prop:style=style></span> }
-        });
-        let dots = dots.collect_view();
-        let label = format!(
-            "{runs} seeds: median total variation {}; {} collapsed",
-            fixed(median, 3),
-            record::collapsed(model),
-        );
-        Some(view! {
-            <p class="strip-name">{title(model)} <span>"median " {fixed(median, 3)}</span></p>
-            <div class=format!("strip {}", colour(model)) role="img" aria-label=label>
-                <span
-                    class="median"
-                    prop:style=format!("left: {:.2}%", 100.0 * AXIS.share(median))
-                ></span>
-                {dots}
-            </div>
-        })
-    });
-    let strips = strips.collect_view();
-    let ticks = (0..=6).map(|tenth| {
-        let value = f64::from(tenth) / 10.0;
-        let place = format!("left: {:.2}%", 100.0 * AXIS.share(value));
-        view! { <span class="tick" prop:style=place>{fixed(value, 1)}</span> }
-    });
-    let ticks = ticks.collect_view();
-    view! {
-        <figure class="seeds">
-            {strips} <div class="x-ticks">{ticks}</div> <p class="x-name">"total variation"</p>
-            <figcaption>
-                <span class="key seed">"a run"</span>
-                <span class="key seed left">"collapsed to the left"</span>
-                <span class="key seed right">"collapsed to the right"</span>
-                <span class="key median">"median"</span>
-            </figcaption>
-        </figure>
     }
 }

@@ -1,10 +1,11 @@
-//! The page: a text with demos. What can be tested without a browser (numbers, pictures as
+//! The page: what is live in the article ([`island`]). What can be tested without a browser (numbers, pictures as
 //! data, the schedule of requests) is compiled everywhere; the rest only for wasm32.
 //!
 //! A crate of its own, so that a change here builds nothing but the page, and its laboratory.
 
 pub mod flow_map;
 pub mod format;
+pub mod island;
 pub mod numbers;
 pub mod palette;
 pub mod picture;
@@ -34,17 +35,13 @@ pub mod screen;
 #[cfg(target_arch = "wasm32")]
 mod scrub;
 #[cfg(target_arch = "wasm32")]
-mod sections;
-#[cfg(target_arch = "wasm32")]
 mod share;
 #[cfg(target_arch = "wasm32")]
-mod solved;
+mod still;
 #[cfg(target_arch = "wasm32")]
 pub mod storage;
 #[cfg(target_arch = "wasm32")]
 mod study;
-#[cfg(target_arch = "wasm32")]
-mod temperature;
 #[cfg(target_arch = "wasm32")]
 mod tempered;
 #[cfg(target_arch = "wasm32")]

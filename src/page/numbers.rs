@@ -1,9 +1,11 @@
-//! The numbers in the text. They come from the manifest of the bundled models, read at compile
-//! time, so that retraining never makes a sentence false.
+//! The numbers in the text. They come from the manifest of the bundled models, so that retraining
+//! never makes a sentence false: natively it is read at compile time; the page's program reads from
+//! the article what that needs of it.
 
 use super::format::{UNKNOWN, enumeration, fixed, percent, place, spelled, thousands};
 use super::record;
 use gflownet_tour_core::experiment::Experiment;
+#[cfg(not(target_arch = "wasm32"))]
 use gflownet_tour_core::weights::ablation::{self, Ablation};
 use gflownet_tour_core::weights::manifest::{
     self, CurvePoint, Manifest, ModelEntry, TemperedEntry,
@@ -12,8 +14,23 @@ use std::sync::LazyLock;
 
 const FILE: &str = "pretrained/manifest.json";
 
-static MANIFEST: LazyLock<Result<Manifest, String>> =
-    LazyLock::new(|| read(include_str!(concat!(env!("OUT_DIR"), "/manifest.json"))));
+/// The id of the element in which the article has the manifest for the page's program.
+pub const ELEMENT: &str = "manifest";
+
+static MANIFEST: LazyLock<Result<Manifest, String>> = LazyLock::new(|| read(&text()));
+
+#[cfg(not(target_arch = "wasm32"))]
+fn text() -> String {
+    include_str!(concat!(env!("OUT_DIR"), "/manifest.json")).to_owned()
+}
+
+#[cfg(target_arch = "wasm32")]
+fn text() -> String {
+    let document = web_sys::window().and_then(|window| window.document());
+    let element = document.and_then(|document| document.get_element_by_id(ELEMENT));
+    let text = element.and_then(|element| element.text_content());
+    text.unwrap_or_default()
+}
 
 fn read(json: &str) -> Result<Manifest, String> {
     if json.is_empty() {
@@ -22,11 +39,13 @@ fn read(json: &str) -> Result<Manifest, String> {
     manifest::parse(FILE, json).map_err(|error| error.to_string())
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 static ABLATION: LazyLock<Option<Ablation>> = LazyLock::new(|| {
     let text = include_str!(concat!(env!("OUT_DIR"), "/four_mode_solved.ablation.json"));
     ablation::parse("four_mode_solved.ablation.json", text).ok()
 });
 
+#[cfg(not(target_arch = "wasm32"))]
 /// What each option of the solved four modes' recipe is worth, where that was measured.
 pub fn ablation() -> Option<&'static Ablation> {
     ABLATION.as_ref()
@@ -35,6 +54,11 @@ pub fn ablation() -> Option<&'static Ablation> {
 /// Why the text has no numbers, if it has none.
 pub fn problem() -> Option<&'static str> {
     MANIFEST.as_ref().err().map(String::as_str)
+}
+
+/// The manifest, if this build has a sound one.
+pub fn manifest() -> Option<&'static Manifest> {
+    MANIFEST.as_ref().ok()
 }
 
 /// The manifest's entry for the model called `name`.
@@ -205,7 +229,6 @@ mod tests {
         }
     }
 
-    /// build.rs leaves out what no figure shows.
     #[test]
     fn the_tours_models_have_their_training_and_seeds() {
         for experiment in &gflownet_tour_core::experiment::EXPERIMENTS {

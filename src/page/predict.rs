@@ -7,7 +7,7 @@ use gflownet_tour_core::address::Control;
 use leptos::html;
 use leptos::prelude::*;
 use wasm_bindgen::prelude::*;
-use web_sys::HtmlElement;
+use web_sys::{Element, HtmlElement};
 
 // Where the storage is denied, answers last as long as the page.
 
@@ -43,17 +43,56 @@ impl Reply {
     }
 }
 
-/// A question with answers, each with what is said to those who chose it. `name` is its place in
-/// the browser's storage.
-#[component]
-pub fn Predict<const N: usize>(
-    name: &'static str,
+/// A question with answers, each with what is said to those who chose it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Its place in the browser's storage.
+    name: String,
     question: String,
-    answers: [(&'static str, String); N],
-) -> impl IntoView {
+    answers: Vec<(String, String)>,
+}
+
+impl Question {
+    /// Reads the question that the article asks in `place`.
+    ///
+    /// # Errors
+    /// When there is none, or an answer has nothing that is said to it.
+    pub fn read(place: &Element) -> Result<Question, String> {
+        let find = |parent: &Element, selector: &str| {
+            let found = parent.query_selector(selector).ok().flatten();
+            found.ok_or_else(|| format!("its question has no `{selector}`"))
+        };
+        let words = |parent: &Element, selector: &str| {
+            find(parent, selector).map(|found| found.text_content().unwrap_or_default())
+        };
+        let frame = find(place, "[data-question]")?;
+        let mut answers = Vec::new();
+        let mut next = Some(find(&frame, "label")?);
+        while let Some(label) = next {
+            if label.tag_name() == "LABEL" {
+                answers.push((words(&label, ".answer")?, words(&label, ".told")?));
+            }
+            next = label.next_element_sibling();
+        }
+        Ok(Question {
+            name: frame.get_attribute("data-question").unwrap_or_default(),
+            question: words(&frame, ".question")?,
+            answers,
+        })
+    }
+}
+
+#[component]
+pub fn Predict(question: Question) -> impl IntoView {
+    let Question {
+        name,
+        question,
+        answers,
+    } = question;
     let bar = expect_context::<AddressBar>();
     let key = format!("gflownet-tour.prediction.{name}");
-    let reply = RwSignal::new(Reply::read(storage::get(&key).ok().flatten(), N));
+    let stored = storage::get(&key).ok().flatten();
+    let reply = RwSignal::new(Reply::read(stored, answers.len()));
     let settle = move |answer: Reply| {
         reply.set(answer);
         // Denied or full, it is forgotten, which harms nothing.
@@ -62,12 +101,13 @@ pub fn Predict<const N: usize>(
     let settle = StoredValue::new_local(settle);
     let settle = move |answer| settle.with_value(|settle| settle(answer));
     let (texts, outcomes): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
+    let group = format!("predict-{name}");
     let options = texts.into_iter().enumerate().map(|(place, text)| {
         view! {
             <label>
                 <input
                     type="radio"
-                    name=format!("predict-{name}")
+                    name=group.clone()
                     value=place.to_string()
                     prop:checked=move || reply.get() == Reply::Answer(place)
                     on:change=move |_| settle(Reply::Answer(place))

@@ -1,7 +1,7 @@
 //! What trainings leave behind, as plain numbers for figures: curves in a unit box, what a log Z
 //! says of modes, and the runs of other seeds. How it is drawn is [`history`](super)'s business.
 
-use super::format::{fixed, spelled, thousands};
+use super::format::{fixed, spelled, superscript, thousands};
 use gflownet_tour_core::weights::manifest::{CurvePoint, ModelEntry, SeedResult};
 use std::fmt::Write;
 
@@ -85,6 +85,49 @@ fn limits(values: impl Iterator<Item = f64>) -> (f64, f64) {
         (lo.min(value), hi.max(value))
     });
     if lo <= hi { (lo, hi) } else { (0.0, 1.0) }
+}
+
+/// A number that is drawn over the training.
+#[derive(Clone, Copy)]
+pub struct Quantity {
+    pub name: &'static str,
+    pub of: fn(&CurvePoint) -> f64,
+    pub axis: Axis,
+    /// How a value is written at the axis.
+    pub digits: fn(f64) -> String,
+}
+
+/// What is drawn over the trainings of these models, with axes that hold all of them.
+pub fn quantities(models: &[&ModelEntry]) -> [Quantity; 3] {
+    let all = || models.iter().flat_map(|model| &model.curve);
+    let truths = models.iter().map(|model| model.log_z_true);
+    [
+        Quantity {
+            name: "loss (nats²)",
+            of: |point| point.loss,
+            axis: Axis::decades(all().map(|point| point.loss)),
+            digits: |value| match value {
+                v if v < 1.0 => format!("10{}", superscript(v.log10().round() as i32)),
+                v => thousands(v.round() as u64),
+            },
+        },
+        Quantity {
+            name: "log Z (nats)",
+            of: |point| point.log_z,
+            axis: Axis::units(all().map(|point| point.log_z).chain(truths)),
+            digits: |value| fixed(value, 0),
+        },
+        Quantity {
+            name: "total variation",
+            of: |point| point.total_variation,
+            axis: Axis {
+                lo: 0.0,
+                hi: 1.0,
+                is_log: false,
+            },
+            digits: |value| fixed(value, 0),
+        },
+    ]
 }
 
 /// The width and height of the box that [`path`] draws in.

@@ -1,30 +1,25 @@
-//! The model of every temperature: its figure with a slider for β, and what it scores.
+//! The model of every temperature: its figure, with a slider for β.
 
-use super::demo::{Math, device_name, sentence};
-use super::format::{UNKNOWN, fixed, percent, place, spelled, thousands, typed};
-use super::formulas as tex;
+use super::demo::{device_name, sentence};
+use super::format::{UNKNOWN, fixed, percent, place, thousands, typed};
+use super::island::{BETA_STEP, TEMPERED_COUNT};
 use super::link::{Draft, Engine, EngineState, ModelState};
-use super::numbers;
 use super::picture::{
     BINS, CELLS, PATHS, Picture, fingerprint, target_curve, tempered_curve, total_variation,
 };
 use super::plot::{Layout, Scene, draw};
 use super::screen::Screen;
 use super::share::{AddressBar, CopyLink};
+use super::still::{Framed, Still};
 use gflownet_tour_core::address::Control;
-use gflownet_tour_core::archive::BackwardRollouts;
 use gflownet_tour_core::experiment::{self, DEFAULT_SEED, TEMPERED, TEMPERED_BETAS};
 use gflownet_tour_core::message::{BatchResult, DeviceChoice};
-use gflownet_tour_core::tempered::Score;
-use gflownet_tour_core::weights::manifest::TemperedEntry;
 use leptos::html;
 use leptos::prelude::*;
 use std::sync::Arc;
 
 /// The model whose steps are scaled, for comparison.
 const SCALED: &str = "four_mode_solved";
-/// Trajectories of a batch.
-const COUNT: u32 = 10_000;
 const LEGEND: &str = "<span class='key line tempered'>its target, tempered</span>\
     <span class='key line model'>the model, exactly</span>\
     <span class='key bar'>samples</span>\
@@ -32,78 +27,6 @@ const LEGEND: &str = "<span class='key line tempered'>its target, tempered</span
     <span class='key dash'>modes</span>\
     <span class='key dot'>start, S₀</span>\
     <span class='key line path'>trajectories</span>";
-/// The slider's step, in powers of two.
-const STEP: f64 = 0.05;
-
-/// The part of the section: words, figure, table.
-#[component]
-pub fn Tempered() -> impl IntoView {
-    let (lowest, highest) = TEMPERED_BETAS;
-    view! {
-        <h3 id="conditional">"A model that is told the temperature"</h3>
-        <p>
-            "So train for the tempered targets, and for all of them at once. With " <Math formula=tex::BETA />
-            ", the networks of this last model read one number more beside place and time: "
-            <Math formula=tex::LOG_BETA /> ". Each group of walks in training got a "
-            "β of its own, anywhere between " {lowest.to_string()} " and " {highest.to_string()}
-            ", and had to balance " <Math formula=tex::R_TO_BETA /> " instead of " <Math formula=tex::R />
-            ". The area now depends on β, so it is no single number that is learned but a third, tiny network."
-        </p>
-        <Figure />
-        {numbers::tempered().map(results)}
-    }
-}
-
-/// What the manifest says of the model.
-fn results(entry: &'static TemperedEntry) -> impl IntoView {
-    let worst = |of: fn(&Score) -> f64| entry.scores.iter().map(of).fold(0.0, f64::max);
-    let at_one = entry.scores.iter().find(|score| score.beta == 1.0);
-    let recipe = &entry.recipe;
-    let rows = match recipe.base.options.backward_rollouts {
-        BackwardRollouts::Archive { rows, .. } => rows,
-        _ => 0,
-    };
-    let row = |score: &Score| {
-        format!(
-            "<tr><th scope=row>{}</th><td>{}</td><td>{}</td><td>{}</td></tr>",
-            score.beta,
-            fixed(score.total_variation, 3),
-            fixed(score.log_z, 2),
-            fixed(score.log_z_true, 2),
-        )
-    };
-    let rows_of_table: String = entry.scores.iter().map(row).collect();
-    // The next hundredth.
-    let bound = |of: fn(&Score) -> f64| fixed((worst(of) * 100.0).ceil() / 100.0, 2);
-    view! {
-        <p>
-            "At every β of the table total variation is below " {bound(|s| s.total_variation)} ", and "
-            <Math formula=tex::LOG_Z_BETA /> " is off by less than "
-            {bound(|s| (s.log_z - s.log_z_true).abs())}
-            ". Scaling the steps of " <code>{SCALED}</code>
-            " instead, as the sliders above do, misses every one of these targets but the one at β = 1. There
-            it is nearer, and that is the price: total variation is "
-            {at_one.map_or_else(|| UNKNOWN.into(), |score| fixed(score.total_variation, 3))} " against the "
-            {numbers::total_variation(SCALED)}
-            " of the model that learned this one target alone, from half as many walks. Here "
-            {thousands(recipe.base.batch as u64)} " were drawn in each round, in " {spelled(recipe.groups)}
-            " groups, and " {rows} " of them backwards from the archive. Outside the range that it was
-            trained on the model promises nothing, and the slider ends there."
-        </p>
-        <table class="wide tempered-scores">
-            <caption>"One model at five temperatures: exact total variation, and log Z in nats"</caption>
-            <thead>
-                <tr>
-                    <th scope="col">"β = 1/T"</th>
-                    <th scope="col">"total variation"</th>
-                    <th scope="col">"log Z, learned"</th>
-                    <th scope="col">"log Z, true"</th>
-                </tr>
-            </thead>
-            <tbody inner_html=rows_of_table></tbody>
-        </table>
-    }
-}
 
 /// Asks for a batch whenever `draft` gives another.
 fn follow(
@@ -142,8 +65,10 @@ fn draft(model: &str, count: u32, device: DeviceChoice) -> Draft {
     }
 }
 
+/// The figure, its controls and its numbers.
 #[component]
-fn Figure() -> impl IntoView {
+pub fn Tempered() -> impl IntoView {
+    let still = use_context::<Still>();
     let engine = expect_context::<Engine>();
     let screen = expect_context::<Screen>();
     let scaled_place = experiment::place(SCALED);
@@ -172,7 +97,7 @@ fn Figure() -> impl IntoView {
         is_loaded.get().then(|| Draft {
             beta: Some(beta.get()),
             paths: PATHS,
-            ..draft(TEMPERED.name, COUNT, engine.device.get())
+            ..draft(TEMPERED.name, TEMPERED_COUNT, engine.device.get())
         })
     });
     let (scaled, _) = follow(engine, move || {
@@ -182,6 +107,8 @@ fn Figure() -> impl IntoView {
         })
     });
 
+    let has_still = still.is_some();
+    let still_label = still.as_ref().map(|still| still.label.clone());
     let target = StoredValue::new(target_curve(&TEMPERED));
     let green = move || tempered_curve(&TEMPERED, 1.0 / beta.get());
     Effect::new(move |_| {
@@ -189,6 +116,9 @@ fn Figure() -> impl IntoView {
         batch.track();
         let palette = screen.palette.get();
         let Some(canvas) = canvas.get() else { return };
+        if has_still && batch.with(Option::is_none) {
+            return;
+        }
         let picture = batch.with(|batch| {
             batch
                 .as_ref()
@@ -318,6 +248,9 @@ fn Figure() -> impl IntoView {
         )
     };
     let label = move || {
+        if let (Some(label), false) = (&still_label, has_batch()) {
+            return label.clone();
+        }
         format!(
             "Above, densities over x at β = {}: the model told β, its target R to the power β, and R. Below, its trajectories. Total variation to the target {}, log Z learned {}.",
             fixed(beta.get(), 2),
@@ -345,7 +278,9 @@ fn Figure() -> impl IntoView {
         >
             <div hidden=is_missing>
                 <figure>
-                    <canvas class="plot" node_ref=canvas role="img" aria-label=label></canvas>
+                    <Framed still drawn=Signal::derive(has_batch)>
+                        <canvas class="plot" node_ref=canvas role="img" aria-label=label></canvas>
+                    </Framed>
                     <figcaption inner_html=LEGEND></figcaption>
                 </figure>
                 <div class="controls">
@@ -357,7 +292,7 @@ fn Figure() -> impl IntoView {
                             id="conditional-beta"
                             min=lowest.log2().to_string()
                             max=highest.log2().to_string()
-                            step=STEP.to_string()
+                            step=BETA_STEP.to_string()
                             aria-valuetext=move || format!("β = {}", fixed(beta.get(), 2))
                             prop:value=move || format!("{:.4}", beta.get().log2())
                             on:input=slide

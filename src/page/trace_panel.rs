@@ -4,6 +4,7 @@
 use super::demo::Math;
 use super::format::{UNKNOWN, chance, fixed, place, thousands};
 use super::formulas as tex;
+use super::island::Island;
 use super::numbers;
 use super::palette::Palette;
 use super::plot::{Sheet, solid, told};
@@ -208,7 +209,7 @@ pub fn TracePanel() -> impl IntoView {
     view! {
         <StudyPanel
             name="trace"
-            title="One walk, every term: the formula with its numbers, and which way the gradient pushes"
+            title=Island::Trace.title()
             inquiry
             controls=move || {
                 view! {

@@ -289,6 +289,14 @@ impl Chrome {
         }
     }
 
+    /// Lets the pages that are opened from now on run scripts, or not.
+    pub fn scripts(&mut self, are_allowed: bool) {
+        self.call(
+            "Emulation.setScriptExecutionDisabled",
+            json!({ "value": !are_allowed }),
+        );
+    }
+
     /// Set the viewport's size in CSS pixels and the colour scheme, "light" or "dark".
     pub fn screen(&mut self, width: u32, height: u32, scheme: &str) {
         self.call(

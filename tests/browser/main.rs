@@ -4,6 +4,7 @@
 //! unless the variable `GFLOWNET_TOUR_DIST` names a folder that holds a build of the page.
 #![cfg(not(target_arch = "wasm32"))]
 
+mod article;
 mod budgets;
 mod chrome;
 mod faults;
@@ -1132,7 +1133,7 @@ fn curves_are_read_by_pointer_and_by_keyboard() {
     assert_eq!(
         visit
             .chrome
-            .number("document.querySelectorAll('.strip .seed').length"),
+            .number("document.querySelectorAll('.strip .run').length"),
         80.0
     );
     visit.went_well();

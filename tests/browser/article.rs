@@ -1,0 +1,192 @@
+//! The article without scripts, and what becomes of it with them.
+
+use super::chrome::{Chrome, Gpu};
+use super::site::Site;
+use super::visit;
+use gflownet_tour::experiment::{EXPERIMENTS, Experiment};
+use gflownet_tour::page::island::{Island, OTHERS};
+use serde_json::Value;
+
+/// JavaScript that says of which islands, by name, something is not so.
+fn islands_without(condition: &str) -> String {
+    format!(
+        "[...document.querySelectorAll('[data-island]')]
+            .filter(it => !({condition})).map(it => it.dataset.island).join(' ')"
+    )
+}
+
+/// The islands' names and models, in the order of the page.
+const NAMES: &str = "[...document.querySelectorAll('[data-island]')]
+    .map(it => it.dataset.island + ' ' + (it.dataset.model ?? '')).join('\\n')";
+
+#[test]
+fn everything_can_be_read_without_scripts() {
+    let Some(dist) = super::dist() else { return };
+    let site = Site::serve(&dist);
+    let mut chrome = Chrome::launch(Gpu::Denied);
+    for (width, scheme) in [(1280, "light"), (390, "dark")] {
+        chrome.screen(width, 900, scheme);
+        chrome.scripts(false);
+        chrome.open(&site.url());
+        assert_eq!(
+            chrome.number("document.querySelectorAll('[data-live]').length"),
+            0.0
+        );
+        assert_eq!(
+            chrome.number("document.querySelectorAll('main > section').length"),
+            10.0
+        );
+        let thin = chrome.text(
+            "[...document.querySelectorAll('main > section')]
+                .filter(it => it.innerText.length < 200 && it.id !== 'lab')
+                .map(it => it.id).join(' ')",
+        );
+        assert_eq!(thin, "", "sections without a text");
+        // Every link within the page leads somewhere.
+        let lost = chrome.text(
+            "[...document.querySelectorAll('a[href^=\"#\"]')].map(it => it.hash.slice(1))
+                .filter(id => document.getElementById(id) === null).join(' ')",
+        );
+        assert_eq!(lost, "");
+        // A figure has a picture that says what it shows; what is opened or loaded has words.
+        let pictured = "!it.querySelector('figure')
+            || [...it.querySelectorAll('svg path')].filter(p => p.getAttribute('d')).length > 4
+            && it.querySelector('figure [role=img]').ariaLabel.length > 40";
+        assert_eq!(chrome.text(&islands_without(pictured)), "");
+        assert_eq!(
+            chrome.text(&islands_without("it.textContent.length > 60")),
+            ""
+        );
+        for experiment in &EXPERIMENTS {
+            let demo = format!("document.querySelector('[data-model={}]')", experiment.name);
+            let drawn = format!("{demo}.querySelector('path.walk').getBoundingClientRect().height");
+            assert!(chrome.number(&drawn) > 50.0, "{}", experiment.name);
+        }
+        // What does nothing is not there, and it is said why.
+        let controls = "[...document.querySelectorAll('input, select, button')]
+            .filter(it => it.offsetParent !== null).length";
+        assert_eq!(chrome.number(controls), 0.0);
+        assert!(
+            chrome
+                .text("document.querySelector('main').previousElementSibling.innerText")
+                .contains("Scripts are off")
+        );
+        let width_of = "document.documentElement.scrollWidth";
+        assert!(
+            chrome.number(width_of) <= f64::from(width),
+            "it scrolls sideways"
+        );
+    }
+    assert_eq!(chrome.problems(), [] as [String; 0]);
+}
+
+#[test]
+fn every_island_becomes_live() {
+    let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {
+        return;
+    };
+    visit
+        .chrome
+        .until("document.querySelector('[data-live]') !== null");
+    let still_there = visit
+        .chrome
+        .text(&islands_without("it.dataset.live === 'yes'"));
+    assert_eq!(still_there, "");
+    let names = visit.chrome.text(NAMES);
+    let names: Vec<&str> = names.lines().collect();
+    let has = |island: Island| {
+        let name = format!("{} {}", island.name(), island.model().unwrap_or_default());
+        names.contains(&name.as_str())
+    };
+    for island in OTHERS
+        .into_iter()
+        .chain(EXPERIMENTS.iter().map(Island::Demo))
+    {
+        assert!(has(island), "{island:?}: {names:?}");
+    }
+    assert!(
+        Experiment::named("four_mode_solved")
+            .map(Island::Demo)
+            .is_some_and(has)
+    );
+    // The article's own pictures are gone once the live ones are drawn.
+    visit.shows("easy_correct", "model", "table");
+    visit
+        .chrome
+        .until("document.querySelector('[data-model=easy_correct] .still').offsetParent === null");
+    visit.went_well();
+}
+
+/// What the page's program does not know stands still and says so; all else goes on.
+#[test]
+fn an_island_that_is_not_known_stays_as_it_was_drawn() {
+    let spoil = |site: &Site| {
+        site.edit("index.html", |html| {
+            let html = String::from_utf8(html).expect("it is text");
+            html.replace("data-model=\"easy_buggy\"", "data-model=\"nine_mode\"")
+                .into_bytes()
+        });
+    };
+    let Some(mut visit) = visit(Gpu::Denied, spoil) else {
+        return;
+    };
+    let it = "document.querySelector('[data-model=nine_mode]')";
+    visit.chrome.until(&format!("{it}.dataset.live === 'no'"));
+    let words = visit
+        .chrome
+        .text(&format!("{it}.querySelector('.notice').textContent"));
+    assert!(
+        words.contains("stands still") && words.contains("`nine_mode`"),
+        "{words}"
+    );
+    let picture = format!("{it}.querySelector('.plot > svg path.bug') !== null");
+    assert_eq!(visit.chrome.eval(&picture), Value::Bool(true));
+    visit.shows("easy_correct", "model", "table");
+}
+
+/// Nothing moves when the live parts take their places, at the top and on the way down.
+#[test]
+fn nothing_moves_when_parts_become_live() {
+    const WATCH: &str = "window.shifted = 0;
+        window.shifts = [];
+        new PerformanceObserver(list => {
+            for (const entry of list.getEntries()) {
+                if (entry.hadRecentInput) continue;
+                window.shifted += entry.value;
+                window.shifts.push(entry.value.toFixed(4) + ' ' + entry.sources.map(s =>
+                    (s.node?.className || s.node?.nodeName) + ' from ' + s.previousRect.y
+                        + ' to ' + s.currentRect.y).join(', '));
+            }
+        }).observe({ type: 'layout-shift', buffered: true });";
+    let Some(dist) = super::dist() else { return };
+    for width in [1280, 390] {
+        let site = Site::serve(&dist);
+        let mut chrome = Chrome::launch(Gpu::Denied);
+        chrome.screen(width, 900, "light");
+        chrome.before_pages(WATCH);
+        chrome.open(&site.url());
+        chrome.until("document.documentElement.dataset.engine === 'cpu'");
+        let height = chrome.number("document.documentElement.scrollHeight");
+        let mut top = 0.0;
+        while top < height {
+            chrome.eval(&format!(
+                "scrollTo({{ top: {top}, behavior: 'instant' }});
+                 new Promise(done => setTimeout(done, 120))"
+            ));
+            top += 300.0;
+        }
+        let shifted = chrome.number("window.shifted");
+        let shifts = chrome.text("window.shifts.join('\\n')");
+        assert!(shifted <= 0.01, "{width}: {shifted}\n{shifts}");
+        // The measure itself works.
+        chrome.eval(
+            "scrollTo({ top: 0, behavior: 'instant' });
+             new Promise(done => setTimeout(done, 200)).then(() => {
+                const block = document.createElement('div');
+                block.style.setProperty('height', '300px');
+                document.querySelector('h1').before(block);
+             })",
+        );
+        chrome.until(&format!("window.shifted > {shifted} + 0.01"));
+    }
+}
