@@ -418,12 +418,10 @@ fn headers(html: &str, names: &BTreeMap<&str, String>) -> Result<String> {
     let policy = policy(html).map_or_else(|| content(PAGE, "has an unread policy"), Ok)?;
     let mut headers = format!(
         "/*\n  Content-Security-Policy: {policy}\n  X-Content-Type-Options: nosniff\n  \
-         Referrer-Policy: no-referrer\n  Cache-Control: no-cache\n"
+         Referrer-Policy: no-referrer\n"
     );
     for name in names.values() {
-        headers += &format!(
-            "/{name}\n  ! Cache-Control\n  Cache-Control: public, max-age=31536000, immutable\n"
-        );
+        headers += &format!("/{name}\n  Cache-Control: public, max-age=31536000, immutable\n");
     }
     Ok(headers)
 }
