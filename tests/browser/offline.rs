@@ -36,7 +36,7 @@ fn later_version(dist: &Path) -> TempDir {
         fs::create_dir_all(path.parent().expect("it has one")).expect("it can be made");
         fs::write(path, bytes).expect("it can be written");
     }
-    finish(&folder).expect("a sound folder");
+    finish(&folder, None).expect("a sound folder");
     place
 }
 
