@@ -413,7 +413,7 @@ fn panel(models: &Models, experiment: &Experiment, temperature: f64) -> Markup {
         div.panel {
             p.panel-title {
                 "T = " (fixed(temperature, 2))
-                span { "blue to green: TV " b { (distance) } }
+                span { "model to tempered: TV " b { (distance) } }
             }
             div.plot { (plot(&scene)) }
         }

@@ -385,7 +385,10 @@ pub fn history() -> Markup {
                         tr {
                             th scope="col" { "run" }
                             th scope="col" { "loss" }
-                            th scope="col" { (math(tex::EXP_LOG_Z)) }
+                            th scope="col" {
+                                span.unseen { "e to the log Z" }
+                                span aria-hidden="true" { (math(tex::EXP_LOG_Z)) }
+                            }
                             th scope="col" { "modes" }
                             th scope="col" { "total variation" }
                         }
