@@ -14,7 +14,7 @@ use super::plot::{Layout, Scene, draw};
 use super::screen::Screen;
 use super::scrub::{Scrub, Scrubber};
 use super::share::{AddressBar, CopyLink};
-use super::still::{Framed, Still};
+use super::still::{Framed, Still, Told};
 use gflownet_tour_core::address::{COUNTS, Control};
 use gflownet_tour_core::balance::BackwardLoop;
 use gflownet_tour_core::experiment::{self, Experiment};
@@ -227,6 +227,7 @@ pub fn Demo(index: usize) -> impl IntoView {
     let told = move |tell: fn(&BatchResult) -> String| {
         move || drawn.with(|d| d.as_ref().map_or_else(String::new, |d| tell(d)))
     };
+    let is_drawn = move || drawn.with(Option::is_some);
     let still_label = still.as_ref().map(|still| still.label.clone());
     let label = move || {
         drawn.with(|d| {
@@ -260,7 +261,7 @@ pub fn Demo(index: usize) -> impl IntoView {
             data-histogram=told(|b| fingerprint(&b.histogram))
         >
             <figure>
-                <Framed still drawn=Signal::derive(move || drawn.with(Option::is_some))>
+                <Framed still=still.clone() drawn=Signal::derive(is_drawn)>
                     <canvas class="plot" node_ref=canvas role="img" aria-label=label></canvas>
                 </Framed>
                 <figcaption>
@@ -369,7 +370,9 @@ pub fn Demo(index: usize) -> impl IntoView {
             <p class="status" role="status" class:problem=move || status.get().0 == Tone::Problem>
                 {move || status.get().1}
             </p>
-            <Readout experiment drawn tempered temperature count engine />
+            <Told still drawn=Signal::derive(is_drawn)>
+                <Readout experiment drawn tempered temperature count engine />
+            </Told>
         </div>
     }
 }
