@@ -17,18 +17,18 @@ const address = (name) => new URL(name, SCOPE).href;
 const ours = async () => (await caches.keys()).filter((key) => key.startsWith(PREFIX));
 
 // Keeps a file, if it is what its name says: there the first 16 digits of its SHA-256 stand.
-async function keep(name, response) {
+async function keep(cache, name, response) {
   if (!response.ok) throw new Error(`${name}: HTTP ${response.status}`);
   const bytes = await response.arrayBuffer();
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   const hash = Array.from(digest.subarray(0, 8), (byte) => byte.toString(16).padStart(2, "0"));
   if (!name.includes(`-${hash.join("")}.`)) throw new Error(`${name} holds something else`);
   const headers = { "Content-Type": response.headers.get("Content-Type") ?? "" };
-  const cache = await caches.open(CACHE);
   await cache.put(address(name), new Response(bytes, { headers }));
 }
 
 async function install() {
+  const cache = await caches.open(CACHE);
   try {
     const response = await fetch(SCOPE, { cache: "no-cache" });
     const html = await response.text();
@@ -38,12 +38,12 @@ async function install() {
     await Promise.all(
       CORE.map(async (name) => {
         const kept = await caches.match(address(name));
-        await keep(name, kept ?? (await fetch(address(name))));
+        await keep(cache, name, kept ?? (await fetch(address(name))));
       }),
     );
     // Last: a cache that has the page is whole.
     const headers = { "Content-Type": "text/html; charset=utf-8" };
-    await (await caches.open(CACHE)).put(SCOPE, new Response(html, { headers }));
+    await cache.put(SCOPE, new Response(html, { headers }));
   } catch (error) {
     await caches.delete(CACHE);
     throw error;
@@ -76,7 +76,8 @@ async function file(name, event) {
   const response = await fetch(event.request);
   if (response.ok) {
     const copy = response.clone();
-    event.waitUntil(keep(name, copy).catch((error) => console.info(String(error))));
+    const kept = caches.open(CACHE).then((cache) => keep(cache, name, copy));
+    event.waitUntil(kept.catch((error) => console.info(String(error))));
   }
   return response;
 }

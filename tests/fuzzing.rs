@@ -92,7 +92,33 @@ impl Mutator {
                     .map(|o| format!("&{}={}", choice.key, o.0)),
             );
         }
+        for name in [
+            "easy_correct.",
+            "four_mode.",
+            "tempered.",
+            "flow.",
+            "trace.",
+            "algebra.",
+        ] {
+            for key in [
+                "temperature",
+                "seed",
+                "count",
+                "iteration",
+                "open",
+                "model",
+                "walk",
+                "term",
+            ] {
+                words.push(format!("&{name}{key}="));
+            }
+        }
         let odd = [
+            "&engine=",
+            "&controls=",
+            "?",
+            "lab?",
+            ".",
             "&modes=",
             "1,2,3;",
             "&preset=",
@@ -195,7 +221,8 @@ fn mutated(target: &Target, seed: u64, corpus: Vec<Vec<u8>>, count: usize) {
     }
 }
 
-/// Links: those of every preset, and those of the corpus.
+/// Links: to the laboratory, those of every preset and those of the corpus; to the page, those of the
+/// corpus.
 fn links(seed: u64, count: usize) {
     let presets = gflownet_tour::experiment::all().map(|e| Settings::of(e).to_query(DEFAULT));
     let mut inputs: Vec<Vec<u8>> = presets.map(String::into_bytes).collect();
@@ -206,6 +233,12 @@ fn links(seed: u64, count: usize) {
     );
     let link = |bytes: &[u8]| targets::link(&String::from_utf8_lossy(bytes));
     mutated(&("link", link), seed, inputs, count);
+    mutated(
+        &("address", targets::address),
+        seed,
+        corpus("address"),
+        count,
+    );
 }
 
 const DEFAULT: &str = lab::DEFAULT_PRESET;
@@ -326,6 +359,26 @@ fn seeds_are_written() {
         );
         let json = lab::to_json(&settings, name).unwrap();
         write("settings", &format!("{name}-json"), json.as_bytes());
+    }
+
+    for (name, text) in [
+        ("place", "off-policy"),
+        (
+            "demos",
+            "setup?v=1&easy_correct.temperature=0.4&four_mode.seed=77&four_mode.count=10000\
+             &easy_buggy.tempered=1&hard_on_policy.iteration=250&tempered.beta=0.5",
+        ),
+        (
+            "parts",
+            "trace?v=1&flow.open=1&flow.model=easy_buggy&flow.cell=12&flow.t=2&trace.open=1\
+             &trace.walk=1&trace.seed=3&trace.term=4&algebra.open=1&algebra.loop=drops_real",
+        ),
+        (
+            "laboratory",
+            "lab?v=1&preset=easy_buggy&batch=64&engine=table&controls=temperature,link",
+        ),
+    ] {
+        write("address", name, text.as_bytes());
     }
 
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -294,7 +294,7 @@ fn ablate_writes_a_table_and_no_model() {
 }
 
 #[test]
-fn objectives_prints_a_table_and_writes_nothing() {
+fn objectives_writes_its_table_and_nothing_else() {
     let folder = with_old_files();
     let old = files(folder.path());
     let output = run(folder.path(), &["--objectives", "--iterations", "20"]);
@@ -304,6 +304,12 @@ fn objectives_prints_a_table_and_writes_nothing() {
     for objective in Objective::ALL {
         assert!(printed.contains(objective.title()), "{printed}");
     }
+    let name = "hard_off_policy.objectives.json";
+    let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
+    let table = ablation::parse(name, &text).unwrap();
+    assert_eq!(table.rows.len(), 9);
+    assert!(table.rows.iter().all(|row| row.mode_masses.len() == 1));
+    std::fs::remove_file(folder.path().join(name)).unwrap();
     assert_eq!(files(folder.path()), old);
 }
 

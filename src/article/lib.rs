@@ -19,6 +19,12 @@ pub fn body(models: &Models) -> Markup {
     let sections = prose::sections(models);
     html! {
         header {
+            div.theme-place {
+                div.theme {
+                    label for="theme" { "Colours" }
+                    select #theme disabled { option { "as the system" } }
+                }
+            }
             h1 { "A GFlowNet, taken apart" }
             p.promise {
                 "A GFlowNet is a neural network that learns to draw samples from a landscape which \

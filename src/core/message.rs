@@ -73,6 +73,21 @@ pub enum ToRun {
     Look(Look),
     /// The report with this number has arrived: the next but one may be sent.
     Heard(u32),
+    /// Train an ensemble, at once and to its end, beside the run if there is one.
+    Seeds(Box<BeginSeeds>),
+}
+
+/// What an ensemble is: one training by several seeds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BeginSeeds {
+    /// The settings of every run, but for the seed.
+    pub settings: Settings,
+    /// The seeds, in the order in which they are trained.
+    pub seeds: Vec<u64>,
+    /// The x-range of the densities.
+    pub range: (f64, f64),
+    /// Their cells.
+    pub cells: u32,
 }
 
 /// How a run begins.
@@ -114,6 +129,48 @@ pub enum FromRun {
         run: u32,
         why: String,
     },
+    /// How one seed of an ensemble is doing.
+    Seed(Box<SeedReport>),
+    /// The ensemble could not begin, for the reason given.
+    SeedsRefused {
+        why: String,
+    },
+}
+
+/// How one seed of an ensemble is doing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SeedReport {
+    pub seed: u64,
+    /// Finished iterations.
+    pub iteration: u32,
+    /// What was added to its curves since the report before.
+    pub points: Vec<SeedPoint>,
+    /// The model at its end, with the last report of the seed.
+    pub end: Option<SeedEnd>,
+}
+
+/// A point of a seed's curves. All seeds of an ensemble have theirs after the same iterations.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SeedPoint {
+    pub iteration: u32,
+    /// The mean loss of the iterations since the point before, in nats².
+    pub loss: f32,
+    /// log Z after them, in nats.
+    pub log_z: f32,
+    /// Exact total variation to the target, in [0, 1]; NaN where the density has lost its mass.
+    pub total_variation: f64,
+}
+
+/// What a seed came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SeedEnd {
+    /// The exact terminal density, averaged over each cell.
+    pub density: Vec<f32>,
+    /// Exact mass per mode, from left to right.
+    pub mode_mass: Vec<f64>,
+    /// The iteration at which its loss or its weights left all bounds, if they did: it was ended
+    /// there.
+    pub diverged_at: Option<u32>,
 }
 
 /// How a run is doing.

@@ -63,6 +63,13 @@ pub const ADAM_BETA_1: f64 = 0.9;
 /// Adam's ε, beside the root of the mean square.
 pub const ADAM_EPSILON: f64 = 1e-8;
 
+/// The learning rate of the flow network, relative to the policies'. The flow is what the loss of a
+/// step compares with: where it moves as slowly as the policies, log Z and R reach the steps between
+/// late, and detailed and sub-trajectory balance gave up one of two far modes (in 3 and 2 of three
+/// seeds of the laboratory's recipe; at ten times the rate in 1 and 1, at thirty and a hundred in
+/// none, and at thirty in none of eight for detailed balance).
+pub const FLOW_RATE: f64 = 30.0;
+
 /// One finished iteration.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Progress {
@@ -135,24 +142,41 @@ impl Checkpoint {
         Some((policies, log_z))
     }
 
-    /// The beginning of a run of `recipe` from these policies and log Z; none where the recipe's
-    /// networks are others, or learn a flow too.
+    /// The network of log F of a run of `recipe`; none where its objective learns none, or for a
+    /// checkpoint of networks of other sizes.
+    pub fn flow(&self, recipe: &Recipe) -> Option<Policy<f32>> {
+        self.model(recipe)?;
+        let inputs = recipe.options.inputs;
+        let layout = Layout::new(inputs, recipe.hidden);
+        let buffer = self.numbers.get(3 + 6 * layout.len()..)?;
+        let parameters = layout.places().map(|place| buffer.get(place).copied());
+        Policy::with_inputs(inputs, recipe.hidden, parameters.collect::<Option<_>>()?)
+    }
+
+    /// The beginning of a run of `recipe` from these policies, the network of log F where the
+    /// recipe's objective learns one, and log Z; none where the recipe's networks are others.
     pub fn beginning(
         recipe: &Recipe,
         policies: [&Policy<f32>; 2],
+        flow: Option<&Policy<f32>>,
         log_z: f32,
     ) -> Option<Checkpoint> {
         let layout = Layout::new(recipe.options.inputs, recipe.hidden);
-        let fits = |policy: &Policy<f32>| {
-            let inputs = (policy.inputs(), policy.hidden());
-            inputs == (layout.inputs, layout.hidden)
-                && policy.std_range() == recipe.options.std_range
+        let has_size = |policy: &Policy<f32>| {
+            (policy.inputs(), policy.hidden()) == (layout.inputs, layout.hidden)
         };
-        if !policies.into_iter().all(fits) || recipe.options.objective.learns_flow() {
+        let fits = |policy: &Policy<f32>| {
+            has_size(policy) && policy.std_range() == recipe.options.std_range
+        };
+        let flow = flow.filter(|_| recipe.options.objective.learns_flow());
+        if !policies.into_iter().all(fits)
+            || flow.is_some() != recipe.options.objective.learns_flow()
+            || !flow.is_none_or(has_size)
+        {
             return None;
         }
         let mut numbers = vec![log_z, 0.0, 0.0];
-        for policy in policies {
+        for policy in policies.into_iter().chain(flow) {
             let begin = numbers.len();
             numbers.resize(begin + 3 * layout.len(), 0.0);
             for (place, &parameter) in layout.places().zip(policy.parameters()) {
@@ -1560,7 +1584,10 @@ impl WithSimd for Adam<'_> {
         ]
         .map(|value| value as f32);
         let [keep_1, take_1, keep_2, take_2, rate, correct_2, epsilon] = splat;
-        for side in sides.into_iter().flatten() {
+        let flow_rate = (FLOW_RATE * f64::from(rate)) as f32;
+        let rates = [rate, rate, flow_rate];
+        let sides = sides.into_iter().zip(rates);
+        for (side, rate) in sides.filter_map(|(side, rate)| Some((side?, rate))) {
             let [first, second] = &mut side.moments;
             for (((p, &g), m), s) in side
                 .network
@@ -1633,8 +1660,14 @@ mod tests {
         assert_eq!(policies, [resumed.forward(), resumed.backward()]);
         assert_eq!(log_z, resumed.log_z());
         let both = [&policies[0], &policies[1]];
-        // A flow would have to begin somewhere, too.
-        assert_eq!(Checkpoint::beginning(&recipe, both, log_z), None);
+        // A flow has to begin somewhere, too.
+        let flow = checkpoint.flow(&whole.recipe);
+        assert!(flow.is_some() && flow == resumed.flow());
+        assert_eq!(Checkpoint::beginning(&recipe, both, None, log_z), None);
+        let begins = Checkpoint::beginning(&recipe, both, flow.as_ref(), log_z).unwrap();
+        let mut anew = Trainer::new(&recipe, 6);
+        assert!(anew.restore(&begins));
+        assert_eq!((anew.forward(), anew.flow()), (whole.forward(), flow));
         let without_flow = Recipe {
             options: Options {
                 objective: Objective::TrajectoryBalance,
@@ -1642,7 +1675,8 @@ mod tests {
             },
             ..recipe.clone()
         };
-        let begins = Checkpoint::beginning(&without_flow, both, log_z).unwrap();
+        assert_eq!(begins.flow(&without_flow), None);
+        let begins = Checkpoint::beginning(&without_flow, both, None, log_z).unwrap();
         let mut anew = Trainer::new(&without_flow, 5);
         assert!(anew.restore(&begins));
         assert_eq!([anew.forward(), anew.backward()], policies);

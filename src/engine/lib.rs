@@ -8,6 +8,7 @@
 #![warn(missing_docs, clippy::missing_errors_doc, clippy::missing_panics_doc)]
 
 pub mod batch;
+pub mod ensemble;
 pub mod gpu;
 pub mod gpu_train;
 #[cfg(target_arch = "wasm32")]

@@ -16,7 +16,7 @@ use gflownet_tour_core::trainer::{self, Checkpoint, Progress, Trainer, stream};
 use gflownet_tour_core::weights::manifest::Recipe;
 
 /// How long to train before messages are let in: short, so that a pause is one.
-const MOMENT_MS: f64 = 10.0;
+pub(crate) const MOMENT_MS: f64 = 10.0;
 /// The time between two reports: thirty a second.
 const REPORT_MS: f64 = 1_000.0 / 30.0;
 /// Reports that may be on their way. A page that is busy elsewhere gets fewer, and holds nothing up.
@@ -159,14 +159,14 @@ impl Curve {
 
 /// Sees when a training leaves all bounds.
 #[derive(Debug, Default)]
-struct Watch {
+pub(crate) struct Watch {
     seen: usize,
     largest: f32,
     in_a_row: u32,
 }
 
 impl Watch {
-    fn is_lost(&mut self, progress: &Progress) -> bool {
+    pub fn is_lost(&mut self, progress: &Progress) -> bool {
         let loss = progress.loss.abs();
         if !progress.is_finite {
             return true;
@@ -249,11 +249,11 @@ impl Run {
         self.id
     }
 
-    /// Takes an order; [`ToRun::Begin`] is the worker's to take. A look without a sensible reading
+    /// Takes an order; those that begin something are the worker's to take. A look without a sensible reading
     /// is not taken.
     pub fn take(&mut self, order: ToRun) {
         match order {
-            ToRun::Begin(_) => {}
+            ToRun::Begin(_) | ToRun::Seeds(_) => {}
             ToRun::Play => {
                 if self.phase != Phase::Finished {
                     self.phase = Phase::Playing;
@@ -485,19 +485,15 @@ impl Run {
         let terminal =
             TerminalDensity::with_tails(&sampler, start, steps, sigma_scale, Tails::Bulk);
         let density = terminal.averages(range.0, range.1, self.look.cells as usize);
-        // Weights that throw walks out of all bounds leave a density that has lost its mass: then
-        // nothing is known, which is better than a number that says something.
-        let is_known = (terminal.mass_below(f64::INFINITY) - 1.0).abs() < 1e-3;
-        let known = |value: f64| if is_known { value } else { f64::NAN };
-        let mode_mass = divergence::mode_mass(&terminal, &self.target);
+        let (total_variation, mode_mass) = scores(&terminal, &self.target);
         RunPicture {
             iteration: self.trainer.iteration() as u32,
             sigma_scale,
             density: density.iter().map(|&density| density as f32).collect(),
             histogram: counts.density(),
             paths,
-            total_variation: known(divergence::total_variation(&terminal, &self.target)),
-            mode_mass: mode_mass.into_iter().map(known).collect(),
+            total_variation,
+            mode_mass,
             sampled_mode_mass: counts.basin_shares(),
         }
     }
@@ -514,6 +510,19 @@ impl Run {
             _ => None,
         }
     }
+}
+
+/// The exact total variation of a model to its target, and the model's mass per mode. Weights that
+/// throw walks out of all bounds leave a density that has lost its mass: then nothing is known,
+/// which is better than a number that says something, and all are NaN.
+pub(crate) fn scores(terminal: &TerminalDensity, target: &Mixture) -> (f64, Vec<f64>) {
+    let is_known = (terminal.mass_below(f64::INFINITY) - 1.0).abs() < 1e-3;
+    let known = |value: f64| if is_known { value } else { f64::NAN };
+    let mode_mass = divergence::mode_mass(terminal, target);
+    (
+        known(divergence::total_variation(terminal, target)),
+        mode_mass.into_iter().map(known).collect(),
+    )
 }
 
 /// A look with its numbers brought within their bounds.

@@ -244,6 +244,7 @@ mod tests {
         let model = weights::Model {
             forward: policy(1),
             backward: policy(2),
+            flow: None,
             log_z: 0.25,
             metadata: BTreeMap::new(),
         };

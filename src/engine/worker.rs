@@ -5,6 +5,7 @@
 //! a browser.
 
 use crate::batch::{ExactCache, Plan, Tally};
+use crate::ensemble::Ensemble;
 use crate::gpu::{Gpu, GpuPolicy};
 use crate::gpu_train::{self, GpuTrainer};
 use crate::relaxed::{self, Relaxed};
@@ -114,6 +115,7 @@ struct State {
     run: Option<Run>,
     on_gpu: OnGpu,
     training: bool,
+    seeds: Option<Ensemble>,
 }
 
 /// The GPU's part in the laboratory's run.
@@ -158,6 +160,7 @@ impl Default for State {
             run: None,
             on_gpu: OnGpu::Unknown,
             training: false,
+            seeds: None,
         }
     }
 }
@@ -393,6 +396,18 @@ impl Worker {
                     Err(why) => return tell(&FromRun::Refused { run: id, why }),
                 };
             }
+            ToRun::Seeds(begin) => {
+                let is_idle = state.seeds.is_none();
+                match Ensemble::begin(*begin) {
+                    Ok(seeds) => state.seeds = Some(seeds),
+                    Err(why) => return tell(&FromRun::SeedsRefused { why }),
+                }
+                if is_idle {
+                    let worker = self.clone();
+                    spawn_local(async move { worker.train_seeds().await });
+                }
+                return;
+            }
             order => {
                 let Some(run) = &mut state.run else { return };
                 run.take(order);
@@ -402,6 +417,25 @@ impl Worker {
             state.training = true;
             let worker = self.clone();
             spawn_local(async move { worker.train().await });
+        }
+    }
+
+    /// Trains the ensemble to its end.
+    async fn train_seeds(&self) {
+        loop {
+            let work = match &mut self.0.borrow_mut().seeds {
+                Some(seeds) => seeds.work(&scope::now_ms),
+                None => return,
+            };
+            let (report, is_more) = work;
+            if let Some(report) = report {
+                tell(&FromRun::Seed(Box::new(report)));
+            }
+            if !is_more {
+                self.0.borrow_mut().seeds = None;
+                return;
+            }
+            scope::let_messages_in().await;
         }
     }
 

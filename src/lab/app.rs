@@ -5,10 +5,12 @@ use super::editor::Editor;
 use super::form::Form;
 use super::keep::{Keep, remembered};
 use super::link::RunLink;
+use super::objectives::{Objectives, note};
+use super::seeds::Seeds;
 use super::watch::Watch;
+use gflownet_tour_core::address;
 use gflownet_tour_core::lab::{self, Asked, DEFAULT_PRESET, Settings};
 use gflownet_tour_core::message::Look;
-use gflownet_tour_core::{address, experiment};
 use gflownet_tour_page::picture::{BINS, CELLS, PATHS};
 use gflownet_tour_page::screen::Screen;
 use leptos::ev;
@@ -122,7 +124,7 @@ fn Lab() -> impl IntoView {
         query
     });
 
-    let presets = experiment::all().map(|experiment| {
+    let presets = lab::presets().map(|experiment| {
         let name = experiment.name;
         view! {
             <li>
@@ -142,6 +144,9 @@ fn Lab() -> impl IntoView {
             <ul class="lab-presets" aria-labelledby="lab-presets">
                 {presets.collect_view()}
             </ul>
+            <p class="lab-hint lab-preset-note" hidden=move || note(preset.get()).is_none()>
+                {move || note(preset.get())}
+            </p>
             <div class="notice lab-notes" role="alert" hidden=move || notes.with(Vec::is_empty)>
                 <p>"The link was not read as it stood:"</p>
                 <ul>
@@ -155,6 +160,7 @@ fn Lab() -> impl IntoView {
                 <Editor settings />
                 <Form settings />
             </div>
+            <Objectives />
             <h3>"Watch"</h3>
             {move || {
                 let link = bench.current.get();
@@ -162,6 +168,8 @@ fn Lab() -> impl IntoView {
             }}
             <h3>"Compare"</h3>
             <Compare bench settings />
+            <h3>"16 seeds"</h3>
+            <Seeds settings preset />
             <h3>"Keep"</h3>
             {move || {
                 let link = bench.current.get();

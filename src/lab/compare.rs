@@ -1,13 +1,19 @@
 //! Runs that are pinned beside the one on the bench: they go on in workers of their own, their
-//! curves lie behind its, and a table says in what they differ and what came of them.
+//! curves lie behind its, and a table says in what they differ and what came of them. The browser
+//! keeps them over a reload.
 
+use super::kept;
 use super::link::RunLink;
 use super::record::Record;
 use gflownet_tour_core::lab::Settings;
 use gflownet_tour_core::message::{Phase, ToRun};
 use gflownet_tour_page::format::{UNKNOWN, duration, fixed, thousands};
+use gflownet_tour_page::storage;
 use leptos::prelude::*;
+use std::time::Duration;
 
+/// How often pinned runs that go on are written into the browser's storage.
+const EVERY: Duration = Duration::from_secs(5);
 /// The most runs that can be pinned: each holds a worker.
 const MOST: usize = 4;
 
@@ -17,6 +23,14 @@ pub struct Pin {
     /// What a reader calls it.
     pub letter: char,
     pub link: RunLink,
+}
+
+impl Pin {
+    /// The class of its line, in the curves and in the table.
+    pub fn class(self) -> &'static str {
+        const CLASSES: [&str; MOST] = ["pin-a", "pin-b", "pin-c", "pin-d"];
+        CLASSES[(self.letter as usize - 'A' as usize) % MOST]
+    }
 }
 
 /// The bench: the run that the controls are for, and the pinned ones.
@@ -35,11 +49,68 @@ impl Bench {
             let look = first.look.get_untracked();
             owner.with(|| RunLink::new(look))
         };
+        let kept = storage::get(kept::PINS_KEY).ok().flatten();
+        let kept = kept.map_or_else(Vec::new, |text| kept::read_pins(&text));
+        let pins = kept.into_iter().take(MOST).map(|(letter, record)| {
+            // It has no worker until it is to go on.
+            let link = make(());
+            link.record.set(Some(record));
+            Pin { letter, link }
+        });
         Bench {
             current: RwSignal::new(first),
-            pins: RwSignal::new(Vec::new()),
+            pins: RwSignal::new(pins.collect()),
             make: Callback::new(make),
         }
+    }
+
+    /// Writes the pinned runs into the browser's storage. Returns whether it took them.
+    fn write(self) -> bool {
+        let text = self.pins.with_untracked(|pins| {
+            let records = pins.iter().map(|pin| pin.link.record.get_untracked());
+            let records: Vec<Option<Record>> = records.collect();
+            let of = pins.iter().zip(&records);
+            let of = of.filter_map(|(pin, record)| Some((pin.letter, record.as_ref()?)));
+            let of: Vec<(char, &Record)> = of.collect();
+            (!of.is_empty()).then(|| kept::write_pins(&of))
+        });
+        match text {
+            None => {
+                // Where nothing is kept, nothing has to go.
+                let _ = storage::remove(kept::PINS_KEY);
+                true
+            }
+            Some(text) => text.is_some_and(|text| storage::set(kept::PINS_KEY, &text).is_ok()),
+        }
+    }
+
+    /// Keeps the pinned runs: when one is pinned, removed or stops, and now and then while one
+    /// goes on. Says whether the browser refused.
+    fn remember(self) -> RwSignal<bool> {
+        let is_refused = RwSignal::new(false);
+        let states = Memo::new(move |_| {
+            let state = |pin: &Pin| {
+                let phase = |record: &Record| (record.run, record.phase.clone());
+                let state = pin.link.record.with(|record| record.as_ref().map(phase));
+                (pin.letter, state)
+            };
+            self.pins
+                .with(|pins| pins.iter().map(state).collect::<Vec<_>>())
+        });
+        Effect::new(move |_| {
+            states.track();
+            is_refused.set(!self.write());
+        });
+        set_interval(
+            move || {
+                let plays = |pin: &Pin| pin.link.record.with_untracked(is_playing);
+                if self.pins.with_untracked(|pins| pins.iter().any(plays)) {
+                    is_refused.set(!self.write());
+                }
+            },
+            EVERY,
+        );
+        is_refused
     }
 
     /// Pins the run on the bench, which goes on if it was going, and clears the bench.
@@ -71,10 +142,16 @@ impl Bench {
     }
 }
 
+fn is_playing(record: &Option<Record>) -> bool {
+    let plays = |record: &Record| record.phase == Phase::Playing;
+    record.as_ref().is_some_and(plays)
+}
+
 /// The button that pins, and the table.
 #[component]
 pub fn Compare(bench: Bench, settings: RwSignal<Settings>) -> impl IntoView {
     let Bench { current, pins, .. } = bench;
+    let is_refused = bench.remember();
     let has_run = Memo::new(move |_| current.get().record.with(Option::is_some));
     let is_full = move || pins.with(|pins| pins.len() >= MOST);
     let rows = move || {
@@ -96,7 +173,21 @@ pub fn Compare(bench: Bench, settings: RwSignal<Settings>) -> impl IntoView {
             >
                 "Pin this run"
             </button>
-            <div class="lab-table" hidden=move || pins.with(Vec::is_empty)>
+            <p class="status problem" role="status" hidden=move || !is_refused.get()>
+                {move || {
+                    is_refused
+                        .get()
+                        .then_some(
+                            "This browser has no room for the pinned runs or keeps nothing: they will not be here after a reload.",
+                        )
+                }}
+            </p>
+            <div
+                class="lab-table"
+                tabindex="0"
+                role="group"
+                aria-label="Pinned runs"
+                hidden=move || pins.with(Vec::is_empty)>
                 <table>
                     <caption>"Pinned runs"</caption>
                     <thead>
@@ -141,10 +232,11 @@ fn row(pin: Pin, bench: Bench, settings: RwSignal<Settings>) -> impl IntoView {
             }
         })
     };
-    let plays = move || {
-        let plays = |record: &Record| record.phase == Phase::Playing;
+    let plays = move || link.record.with(is_playing);
+    let can_go_on = move || {
+        let rests = |record: &Record| record.phase == Phase::Paused && record.checkpoint.is_some();
         link.record
-            .with(|record| record.as_ref().is_some_and(plays))
+            .with(|record| record.as_ref().is_some_and(rests))
     };
     let again = move |_| {
         let then = link
@@ -156,7 +248,9 @@ fn row(pin: Pin, bench: Bench, settings: RwSignal<Settings>) -> impl IntoView {
     };
     view! {
         <tr class=format!("lab-pinned-{letter}")>
-            <th scope="row">{letter.to_string()}</th>
+            <th scope="row">
+                <span class=format!("key {}", pin.class())>{letter.to_string()}</span>
+            </th>
             <td class="lab-differences">{differences}</td>
             <td>
                 {told(|r| {
@@ -182,6 +276,15 @@ fn row(pin: Pin, bench: Bench, settings: RwSignal<Settings>) -> impl IntoView {
                     on:click=again
                 >
                     "Use settings"
+                </button>
+                <button
+                    type="button"
+                    class="lab-pin-on"
+                    aria-label=format!("Go on with run {letter}")
+                    hidden=move || !can_go_on()
+                    on:click=move |_| link.play()
+                >
+                    "Go on"
                 </button>
                 <button
                     type="button"

@@ -357,7 +357,7 @@ fn Table(settings: RwSignal<Settings>, count: Memo<usize>) -> impl IntoView {
             </thead>
             <tbody>{move || (0..count.get()).map(row).collect_view()}</tbody>
         </table>
-        <p class="lab-wrong" hidden=move || wrong.get().is_none()>{move || wrong.get()}</p>
+        <p class="lab-wrong" aria-live="polite">{move || wrong.get()}</p>
         <button
             type="button"
             class="lab-add"

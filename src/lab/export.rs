@@ -2,6 +2,7 @@
 //! does the same elsewhere. Bytes out, no file and no browser.
 
 use super::record::Record;
+use super::svg;
 use gflownet_tour_core::experiment;
 use gflownet_tour_core::lab::{self, Asked, Settings};
 use gflownet_tour_core::pytorch;
@@ -13,7 +14,7 @@ use std::fmt::Write;
 /// What can be taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Artifact {
-    /// Both policies and log Z, as the bundled models are kept.
+    /// Both policies, log Z, and the flow where one is learned, as the bundled models are kept.
     Weights,
     /// The forward policy.
     Onnx,
@@ -23,16 +24,22 @@ pub enum Artifact {
     Curves,
     /// The run in PyTorch.
     Script,
+    /// Densities and trajectories as SVG.
+    Picture,
+    /// The curves as SVG.
+    CurvesPicture,
 }
 
 impl Artifact {
     /// All of them, in the order in which they are offered.
-    pub const ALL: [Artifact; 5] = [
+    pub const ALL: [Artifact; 7] = [
         Artifact::Weights,
         Artifact::Onnx,
         Artifact::Settings,
         Artifact::Curves,
         Artifact::Script,
+        Artifact::Picture,
+        Artifact::CurvesPicture,
     ];
 
     /// What a reader calls it.
@@ -43,6 +50,8 @@ impl Artifact {
             Artifact::Settings => "Settings (JSON)",
             Artifact::Curves => "Curves (CSV)",
             Artifact::Script => "PyTorch script",
+            Artifact::Picture => "Picture (SVG)",
+            Artifact::CurvesPicture => "Curves (SVG)",
         }
     }
 
@@ -54,6 +63,8 @@ impl Artifact {
             Artifact::Settings => format!("{preset}-settings.json"),
             Artifact::Curves => format!("{preset}-curves.csv"),
             Artifact::Script => format!("{preset}.py"),
+            Artifact::Picture => format!("{preset}.svg"),
+            Artifact::CurvesPicture => format!("{preset}-curves.svg"),
         }
     }
 
@@ -71,6 +82,8 @@ impl Artifact {
             }
             Artifact::Curves => curves(record),
             Artifact::Script => pytorch::script(&settings.recipe(), settings.seed),
+            Artifact::Picture => svg::density(record)?,
+            Artifact::CurvesPicture => svg::curves(record)?,
         };
         Ok(text.into_bytes())
     }
@@ -101,6 +114,7 @@ fn model(record: &Record) -> Result<Model, String> {
     Ok(Model {
         forward,
         backward,
+        flow: checkpoint.flow(&recipe),
         log_z,
         metadata: metadata.map(|(key, value)| (key.to_owned(), value)).into(),
     })
@@ -145,7 +159,8 @@ pub fn take(name: &str, bytes: &[u8]) -> Result<Taken, String> {
         }
     };
     let policies = [&model.forward, &model.backward];
-    let from = Checkpoint::beginning(&asked.settings.recipe(), policies, model.log_z);
+    let recipe = asked.settings.recipe();
+    let from = Checkpoint::beginning(&recipe, policies, model.flow.as_ref(), model.log_z);
     match from {
         Some(from) => Ok(Taken {
             asked,
@@ -153,7 +168,7 @@ pub fn take(name: &str, bytes: &[u8]) -> Result<Taken, String> {
         }),
         None => Err(format!(
             "{name} cannot begin a run of its settings: its networks are others, or its objective \
-             learns a flow, which the file does not hold."
+             learns a flow that the file does not hold."
         )),
     }
 }
@@ -186,6 +201,7 @@ fn curves(record: &Record) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gflownet_tour_core::lab::Loss;
     use gflownet_tour_core::message::LossPoint;
     use gflownet_tour_core::trainer::Trainer;
 
@@ -208,8 +224,14 @@ mod tests {
 
     #[test]
     fn weights_come_back_as_they_were() {
-        for preset in ["hard_off_policy", "four_mode_solved"] {
+        for (preset, objective) in [
+            ("hard_off_policy", Loss::TrajectoryBalance),
+            ("four_mode_solved", Loss::LogVariance),
+            ("hard_off_policy", Loss::DetailedBalance),
+            ("four_mode_solved", Loss::SubTrajectoryBalance),
+        ] {
             let settings = Settings {
+                objective,
                 hidden: 24,
                 min_std: 0.2,
                 ..Settings::preset(preset).unwrap()
@@ -219,6 +241,7 @@ mod tests {
             let model = weights::parse("exported.safetensors", &bytes).unwrap();
             assert_eq!(model.forward, trainer.forward());
             assert_eq!(model.backward, trainer.backward());
+            assert_eq!(model.flow, trainer.flow());
             assert_eq!(model.log_z, trainer.log_z());
             assert_eq!(model.metadata["iteration"], "10");
             let taken = take("exported.safetensors", &bytes).unwrap();
@@ -226,6 +249,15 @@ mod tests {
             let mut anew = Trainer::new(&record.settings.recipe(), 1);
             assert!(anew.restore(&taken.from.unwrap()));
             assert_eq!(anew.forward(), trainer.forward());
+            assert_eq!(anew.flow(), trainer.flow());
+            if model.flow.is_some() {
+                let without = Model {
+                    flow: None,
+                    ..model
+                };
+                let error = take("without.safetensors", &weights::serialize(&without));
+                assert!(error.unwrap_err().contains("learns a flow"));
+            }
             assert!(!Artifact::Onnx.file(&record, preset).unwrap().is_empty());
         }
     }

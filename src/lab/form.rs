@@ -92,7 +92,7 @@ fn Equation(settings: RwSignal<Settings>) -> impl IntoView {
     let words = move || match objective.get() {
         Loss::TrajectoryBalance => (
             tex::LAB_TB,
-            "The loss of the text above: one residual a walk.",
+            "The loss of the text above: one residual a walk. The text’s “one walk, every term” is of this one.",
         ),
         Loss::LogVariance => (
             tex::LAB_VARGRAD,
@@ -100,7 +100,7 @@ fn Equation(settings: RwSignal<Settings>) -> impl IntoView {
         ),
         Loss::DetailedBalance => (
             tex::LAB_DB,
-            "Balance at each step, with a third network for the flow F; F at the ends is Z and R.",
+            "Balance at each step, with a third network for the flow F, which learns faster than the policies; F at the ends is Z and R.",
         ),
         Loss::SubTrajectoryBalance => (
             tex::LAB_SUBTB,
@@ -113,9 +113,12 @@ fn Equation(settings: RwSignal<Settings>) -> impl IntoView {
     };
     view! {
         <p class="lab-hint">{move || words().1}</p>
-        <div class="formula" inner_html=move || words().0></div>
+        // On a narrow screen they scroll, which keys can do only where they have the focus.
+        <div class="formula" tabindex="0" role="group" aria-label="The loss" inner_html=move || words().0></div>
         <p class="lab-hint">"The mean over a batch, with"</p>
-        <div class="formula"><Math formula=tex::LAB_TERM /></div>
+        <div class="formula" tabindex="0" role="group" aria-label="Its terms">
+            <Math formula=tex::LAB_TERM />
+        </div>
     }
 }
 
@@ -162,7 +165,7 @@ fn NumberField(number: &'static Number, settings: RwSignal<Settings>) -> impl In
                 aria-describedby=why.clone()
                 on:change=change
             />
-            <p class="lab-wrong" id=why hidden=move || wrong.get().is_none()>{move || wrong.get()}</p>
+            <p class="lab-wrong" id=why aria-live="polite">{move || wrong.get()}</p>
         </div>
     }
 }

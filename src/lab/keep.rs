@@ -115,8 +115,9 @@ pub fn Keep(
         }
     };
     let forget = move |_| {
-        said.set(match storage::remove(kept::KEY) {
-            Ok(()) => "The browser has forgotten the last run.".to_owned(),
+        let forgotten = storage::remove(kept::KEY).and(storage::remove(kept::PINS_KEY));
+        said.set(match forgotten {
+            Ok(()) => "The browser has forgotten the last run and the pinned ones.".to_owned(),
             Err(_) => "This browser keeps nothing of this page.".to_owned(),
         });
     };
@@ -140,11 +141,11 @@ pub fn Keep(
                     on:change=chosen
                 />
                 <button type="button" class="lab-forget" on:click=forget>
-                    "Forget the last run"
+                    "Forget the kept runs"
                 </button>
             </div>
             <p class="lab-hint">
-                "The last run stays in this browser and is here after a reload. Files can also be dropped here. Nothing is sent anywhere."
+                "The last run and the pinned ones stay in this browser and are here after a reload. Files can also be dropped here. Nothing is sent anywhere."
             </p>
             <p class="status" role="status">{move || said.get()}</p>
         </div>
@@ -209,7 +210,7 @@ async fn read(file: &File) -> Result<Vec<u8>, String> {
 }
 
 /// Hands the bytes to the browser as a file. Returns what to say.
-fn save(name: &str, bytes: &[u8]) -> String {
+pub(super) fn save(name: &str, bytes: &[u8]) -> String {
     let parts = Array::of1(&Uint8Array::from(bytes));
     let blob = Blob::new_with_u8_array_sequence(&parts);
     let address = blob.and_then(|blob| Url::create_object_url_with_blob(&blob));

@@ -4,9 +4,12 @@
 //! What a run is so far is one plain value, [`record::Record`]; everything that is shown is read
 //! from it.
 
+pub mod ensemble;
 pub mod export;
 pub mod kept;
+pub mod objectives;
 pub mod record;
+pub mod svg;
 
 #[cfg(target_arch = "wasm32")]
 mod app;
@@ -20,6 +23,8 @@ mod form;
 mod keep;
 #[cfg(target_arch = "wasm32")]
 mod link;
+#[cfg(target_arch = "wasm32")]
+mod seeds;
 #[cfg(target_arch = "wasm32")]
 mod watch;
 

@@ -98,6 +98,14 @@ impl RunLink {
         self.begin_from(Record { run, ..record });
     }
 
+    /// Goes on with a run that rests: where it stands, or, without a worker, at its last weights.
+    pub fn play(self) {
+        match self.line.with_value(|line| line.worker.is_some()) {
+            true => self.say(ToRun::Play),
+            false => self.go_on(),
+        }
+    }
+
     /// Goes on with the run where its last good weights are, in a new worker.
     pub fn go_on(self) {
         if let Some(record) = self.record.get_untracked() {
@@ -294,6 +302,7 @@ impl RunLink {
                     self.trouble
                         .set(Some(format!("This run cannot begin: {why}")));
                 }
+                Ok(FromRun::Seed(_) | FromRun::SeedsRefused { .. }) => {}
                 Err(error) => self.mourn(generation, &error.to_string()),
             },
             Ok(_) => {}

@@ -26,6 +26,8 @@ pub struct Record {
     /// Where the last iteration ran, and why not on the GPU, if that was tried.
     pub device: DeviceUsed,
     pub why_cpu: Option<String>,
+    /// Whether the GPU did a part of it.
+    pub was_on_gpu: bool,
     /// Loss and log Z, with rising iterations.
     pub curve: Vec<LossPoint>,
     /// Iterations and exact total variations at temperature 1, rising likewise.
@@ -51,6 +53,7 @@ impl Record {
             per_second: None,
             device: DeviceUsed::Cpu,
             why_cpu: None,
+            was_on_gpu: false,
             curve: Vec::new(),
             scores: Vec::new(),
             picture: None,
@@ -70,6 +73,7 @@ impl Record {
         self.training_ms = report.training_ms;
         self.per_second = report.per_second.or(self.per_second);
         self.device = report.device;
+        self.was_on_gpu |= report.device == DeviceUsed::WebGpu;
         self.why_cpu = report.why_cpu;
         if let Some(first) = report.curve.first() {
             self.curve.retain(|point| point.iteration < first.iteration);

@@ -4,9 +4,11 @@ use super::compare::Pin;
 use super::link::RunLink;
 use super::record::Record;
 use gflownet_tour_core::balance::BackwardLoop;
-use gflownet_tour_core::experiment::{EXPERIMENTS, Experiment};
 use gflownet_tour_core::lab::Settings;
 use gflownet_tour_core::message::{DeviceUsed, Phase, ToRun};
+use gflownet_tour_core::mixture::{Mixture, Mode};
+use gflownet_tour_page::as_table::{self, AsTable};
+use gflownet_tour_page::dial::{Dial, Scale};
 use gflownet_tour_page::flow_map::View;
 use gflownet_tour_page::flow_panel::draw_maps;
 use gflownet_tour_page::format::{
@@ -14,30 +16,50 @@ use gflownet_tour_page::format::{
     thousands,
 };
 use gflownet_tour_page::palette::Palette;
-use gflownet_tour_page::picture::{CELLS, Curve, Picture, centres};
+use gflownet_tour_page::picture::{CELLS, Curve, Landscape, Picture, centres, in_rows};
 use gflownet_tour_page::plot::{Layout, Scene, draw};
 use gflownet_tour_page::record::{Axis, BOX, loss as loss_words, path};
-use gflownet_tour_page::screen::Screen;
+use gflownet_tour_page::screen::{Screen, is_calm};
+use gflownet_tour_page::spoken::Spoken;
 use leptos::html;
 use leptos::prelude::*;
+use std::time::Duration;
 use web_sys::{Element, HtmlCanvasElement};
 
 /// Cells of the flow map, when it is open.
 const FLOW_CELLS: u32 = 120;
+/// How long a picture stands for readers who asked for less motion.
+const STILL: Duration = Duration::from_secs(2);
+/// Rows of the curves' numbers as a table.
+const CURVE_ROWS: usize = 24;
 /// The speed limits that can be chosen, in iterations a second.
 const LIMITS: [f64; 4] = [1.0, 10.0, 100.0, 1_000.0];
 
-/// The target of `settings` as the figures want it. A reader changes targets now and then, and each
-/// takes some bytes that are not given back.
-fn landscape(settings: &Settings) -> Experiment {
-    Experiment {
-        name: "",
-        title: "",
-        modes: Vec::leak(settings.mixture_modes()),
-        start: settings.start,
-        steps: settings.steps as usize,
-        backward_loop: settings.backward_loop,
-        ..EXPERIMENTS[0]
+/// What the figures show of some settings, kept while these do not change.
+#[derive(Clone, Debug, PartialEq)]
+struct Ground {
+    modes: Vec<Mode>,
+    start: f64,
+    steps: usize,
+    is_bug: bool,
+}
+
+impl Ground {
+    fn of(settings: &Settings) -> Ground {
+        Ground {
+            modes: settings.mixture_modes(),
+            start: settings.start,
+            steps: settings.steps as usize,
+            is_bug: settings.backward_loop != BackwardLoop::Correct,
+        }
+    }
+
+    fn landscape(&self) -> Landscape<'_> {
+        Landscape {
+            modes: &self.modes,
+            start: self.start,
+            steps: self.steps,
+        }
     }
 }
 
@@ -80,6 +102,8 @@ pub fn Watch(
     pins: RwSignal<Vec<Pin>>,
 ) -> impl IntoView {
     let wish = Wish { link, settings };
+    // What is to be said of a typed number.
+    let note = RwSignal::new(None);
     // Rates and noise of a run follow the reader's.
     Effect::new(move |_| {
         let now = settings.get();
@@ -107,8 +131,8 @@ pub fn Watch(
                 record.scores.last().map_or_else(String::new, |score| format!("{:.6}", score.1))
             })
         >
-            <Controls wish />
-            <Status wish />
+            <Controls wish note />
+            <Status wish note />
             <div class="lab-figures">
                 <Figure link settings />
                 <div class="lab-side">
@@ -118,6 +142,18 @@ pub fn Watch(
             </div>
             <Flow link />
         </div>
+    }
+}
+
+/// Where a run is trained, and what became of the GPU, in a sentence.
+fn where_it_runs(record: &Record) -> String {
+    match (record.device, &record.why_cpu) {
+        (DeviceUsed::WebGpu, _) => "Training, on WebGPU.".to_owned(),
+        (_, Some(why)) if record.was_on_gpu => format!(
+            "Training, on the CPU: the GPU did a part of this run and stopped ({}). What was trained is kept.",
+            why.trim_end_matches('.')
+        ),
+        _ => "Training, on the CPU.".to_owned(),
     }
 }
 
@@ -131,7 +167,7 @@ fn phase_name(phase: &Phase) -> &'static str {
 }
 
 #[component]
-fn Controls(wish: Wish) -> impl IntoView {
+fn Controls(wish: Wish, note: RwSignal<Option<String>>) -> impl IntoView {
     let Wish { link, settings } = wish;
     let phase = Memo::new(move |_| {
         link.record
@@ -166,12 +202,7 @@ fn Controls(wish: Wish) -> impl IntoView {
     let limit = move |ev| {
         link.limit.set(event_target_value(&ev).parse().ok());
     };
-    let slide = move |ev| {
-        if let Ok(value) = event_target_value(&ev).parse::<f64>() {
-            link.look.update(|look| look.sigma_scale = value);
-        }
-    };
-    let temperature = move || format!("{:.2}", link.look.with(|look| look.sigma_scale));
+    let (lowest, highest) = (*TEMPERATURES.start(), *TEMPERATURES.end());
     view! {
         <div class="controls lab-controls">
             <button type="button" class="lab-play" on:click=play disabled=move || cannot() || is_over()>
@@ -196,17 +227,22 @@ fn Controls(wish: Wish) -> impl IntoView {
                 </select>
             </div>
             <div class="field wide">
-                <label for="lab-temperature">"Temperature of the samples"</label>
-                <input
-                    type="range"
-                    id="lab-temperature"
-                    min=TEMPERATURES.start().to_string()
-                    max=TEMPERATURES.end().to_string()
-                    step=TEMPERATURE_STEP.to_string()
-                    prop:value=temperature
-                    on:input=slide
-                />
-                <output for="lab-temperature">{temperature}</output>
+                <Dial
+                    id="lab-temperature".to_owned()
+                    class="lab-temperature"
+                    name="Temperature of the samples"
+                    symbol="T"
+                    digits=2
+                    scale=Scale::plain((lowest, highest), TEMPERATURE_STEP)
+                    range=(lowest, highest)
+                    value=Signal::derive(move || link.look.with(|look| look.sigma_scale))
+                    set=Callback::new(move |value| {
+                        link.look.update(|look| look.sigma_scale = value);
+                    })
+                    note=Callback::new(move |words| note.set(words))
+                >
+                    "Temperature of the samples"
+                </Dial>
             </div>
         </div>
     }
@@ -215,9 +251,18 @@ fn Controls(wish: Wish) -> impl IntoView {
 /// One polite line: what the run is doing, what is wrong, and what to do. It changes with the phase
 /// and not with the iterations, which would never let a listener go.
 #[component]
-fn Status(wish: Wish) -> impl IntoView {
+fn Status(wish: Wish, note: RwSignal<Option<String>>) -> impl IntoView {
     let Wish { link, settings } = wish;
+    let playing = Memo::new(move |_| {
+        let told = link
+            .record
+            .with(|record| record.as_ref().map(where_it_runs));
+        told.unwrap_or_default() + " It goes on when this tab is hidden."
+    });
     let words = Memo::new(move |_| {
+        if let Some(note) = note.get() {
+            return (true, note);
+        }
         if let Some(problem) = settings.with(|settings| settings.problems().into_iter().next()) {
             return (true, problem.words);
         }
@@ -247,7 +292,7 @@ fn Status(wish: Wish) -> impl IntoView {
                 "Training goes on with the settings from before; Train begins a run of the new ones."
                     .to_owned(),
             ),
-            Phase::Playing => (false, "Training, on the CPU. It goes on when this tab is hidden.".to_owned()),
+            Phase::Playing => (false, playing.get()),
             Phase::Paused => (
                 false,
                 format!("Paused after {} iterations.", thousands(iteration.into())),
@@ -269,11 +314,31 @@ fn Status(wish: Wish) -> impl IntoView {
     let is_lost = move || {
         link.trouble.with(Option::is_some) && link.record.with(Option::is_some) && !wish.is_new()
     };
+    // A run that rests is told with its numbers.
+    let finding = Memo::new(move |_| {
+        link.record.with(|record| {
+            let record = record.as_ref().filter(|r| r.phase != Phase::Playing)?;
+            let picture = record.picture.as_ref()?;
+            Some(format!(
+                "Total variation {}, log Z {}, true {}.",
+                fixed(picture.total_variation, 3),
+                fixed(record.log_z, 3),
+                fixed(record.settings.target().log_partition(), 3),
+            ))
+        })
+    });
+    let has_run = Memo::new(move |_| link.record.with(Option::is_some));
+    let spoken = move || {
+        let (is_problem, words) = words.get();
+        let finding = finding.get().unwrap_or_default();
+        (is_problem || has_run.get()).then(|| format!("{words} {finding}"))
+    };
     view! {
         <div class="lab-status">
-            <p class="status" role="status" aria-live="polite" class:problem=move || words.get().0>
+            <p class="status" class:problem=move || words.get().0>
                 {move || words.get().1}
             </p>
+            <Spoken words=Signal::derive(spoken) />
             <button
                 type="button"
                 class="lab-go-on"
@@ -291,64 +356,53 @@ fn Figure(link: RunLink, settings: RwSignal<Settings>) -> impl IntoView {
     let screen = expect_context::<Screen>();
     let canvas = NodeRef::<html::Canvas>::new();
     // The run's target, or that of the settings while there is no run.
-    let shown = Memo::new(move |_| {
+    let ground = Memo::new(move |_| {
         let of_run = link
             .record
-            .with(|record| record.as_ref().map(|r| r.settings.clone()));
-        let settings = of_run.unwrap_or_else(|| settings.get());
-        // What the figure depends on, so that a new rate leaks nothing.
-        (
-            settings.modes.clone(),
-            settings.start,
-            settings.steps,
-            settings.backward_loop,
-        )
+            .with(|record| record.as_ref().map(|r| Ground::of(&r.settings)));
+        of_run.unwrap_or_else(|| settings.with(Ground::of))
     });
     let scene = Memo::new(move |_| {
-        let (modes, start, steps, backward_loop) = shown.get();
-        let settings = Settings {
-            modes,
-            start,
-            steps,
-            backward_loop,
-            ..Settings::default()
-        };
-        let target = settings.target();
-        let experiment = landscape(&settings);
-        let curve: Curve = centres(experiment.plot_range(), CELLS as usize)
+        let ground = ground.get();
+        let target = Mixture::new(ground.modes.clone());
+        let range = ground.landscape().plot_range();
+        let curve: Curve = centres(range, CELLS as usize)
             .map(|x| (x, target.density(x)))
             .collect();
-        (experiment, curve)
+        (ground, curve)
     });
     Effect::new(move |_| {
-        let range = scene.with(|scene| scene.0.plot_range());
+        let range = scene.with(|scene| scene.0.landscape().plot_range());
         if link.look.with_untracked(|look| look.range != range) {
             link.look.update(|look| look.range = range);
         }
     });
     let paint = move |canvas: &HtmlCanvasElement, palette: &Palette| {
         link.record.with_untracked(|record| {
-            scene.with_untracked(|(experiment, target)| {
+            scene.with_untracked(|(ground, target)| {
                 let picture = record.as_ref().and_then(|record| record.picture.as_ref());
                 let picture = picture.map(|picture| Picture {
-                    steps: experiment.steps,
+                    steps: ground.steps,
                     histogram: picture.histogram.clone(),
                     density: picture.density.clone(),
                     paths: picture.paths.clone(),
                 });
                 let picture = picture.unwrap_or_else(|| Picture {
-                    steps: experiment.steps,
+                    steps: ground.steps,
                     ..Picture::default()
                 });
-                let is_bug = experiment.backward_loop != BackwardLoop::Correct;
                 let scene = Scene {
-                    experiment,
+                    landscape: ground.landscape(),
                     layout: Layout::Both,
                     target,
                     tempered: None,
                     top: None,
                     picture: &picture,
-                    model: if is_bug { palette.bug } else { palette.model },
+                    model: if ground.is_bug {
+                        palette.bug
+                    } else {
+                        palette.model
+                    },
                 };
                 draw(canvas, &scene, palette)
             })
@@ -370,15 +424,25 @@ fn Figure(link: RunLink, settings: RwSignal<Settings>) -> impl IntoView {
         screen.palette.track();
         let Some(canvas) = canvas.get() else { return };
         // However many reports come in a frame, it is drawn once; in a hidden tab, never.
-        if !queued.get_value() {
-            queued.set_value(true);
-            request_animation_frame(move || {
-                queued.set_value(false);
-                let palette = screen.palette.get_untracked();
-                if let Err(why) = paint(&canvas, &palette) {
-                    leptos::logging::warn!("the figure could not be drawn: {why}");
-                }
-            });
+        if queued.get_value() {
+            return;
+        }
+        queued.set_value(true);
+        let act = move || {
+            queued.set_value(false);
+            let palette = screen.palette.get_untracked();
+            if let Err(why) = paint(&canvas, &palette) {
+                leptos::logging::warn!("the figure could not be drawn: {why}");
+            }
+        };
+        let plays = |record: &Record| record.phase == Phase::Playing;
+        let is_moving = link
+            .record
+            .with_untracked(|r| r.as_ref().is_some_and(plays));
+        if is_moving && is_calm() {
+            set_timeout(act, STILL);
+        } else {
+            request_animation_frame(act);
         }
     });
     let label = move || {
@@ -391,9 +455,13 @@ fn Figure(link: RunLink, settings: RwSignal<Settings>) -> impl IntoView {
             picture.map_or_else(
                 || "No model yet.".to_owned(),
                 |picture| {
+                    let shares: Vec<String> =
+                        picture.mode_mass.iter().map(|&m| percent(m, 1)).collect();
                     format!(
-                        "The model has total variation {} to the target.",
-                        fixed(picture.total_variation, 3)
+                        "After {} iterations the model has total variation {} to the target, and mass {} at the modes.",
+                        thousands(picture.iteration.into()),
+                        fixed(picture.total_variation, 3),
+                        shares.join(", "),
                     )
                 },
             )
@@ -401,6 +469,31 @@ fn Figure(link: RunLink, settings: RwSignal<Settings>) -> impl IntoView {
         format!(
             "Above, densities over x: a target with modes at {modes}. Below, trajectories. {model}"
         )
+    };
+    // Not while the run goes on: a table that changes all the time cannot be read.
+    let rests = resting(link);
+    let table = move || {
+        rests.track();
+        let (ground, target) = scene.get();
+        let target: Vec<f32> = target.iter().map(|point| point.1 as f32).collect();
+        link.record.with_untracked(|record| {
+            let picture = record.as_ref().and_then(|record| record.picture.as_ref());
+            let of = |cells: Option<&Vec<f32>>| cells.map_or_else(Vec::new, |cells| in_rows(cells));
+            let columns = [
+                in_rows(&target),
+                of(picture.map(|picture| &picture.density)),
+                of(picture.map(|picture| &picture.histogram)),
+            ];
+            let after = picture.map_or(0, |picture| picture.iteration);
+            as_table::html(
+                &format!(
+                    "Densities over x after {} iterations, each a mean over an equal part of the plot",
+                    thousands(after.into())
+                ),
+                &["x", "target", "model", "samples"],
+                &as_table::rows_over(ground.landscape().plot_range(), &columns, 3),
+            )
+        })
     };
     view! {
         <figure class="lab-figure">
@@ -413,8 +506,24 @@ fn Figure(link: RunLink, settings: RwSignal<Settings>) -> impl IntoView {
                 <span class="key dot">"start, S₀"</span>
                 <span class="key line path">"trajectories"</span>
             </figcaption>
+            <AsTable of="The numbers of the run's figure".to_owned() table />
         </figure>
     }
+}
+
+/// Changes when the run begins or ends to rest, and with each picture while it rests.
+fn resting(link: RunLink) -> Memo<Option<u32>> {
+    Memo::new(move |_| {
+        link.record.with(|record| {
+            let record = record.as_ref().filter(|r| r.phase != Phase::Playing)?;
+            Some(
+                record
+                    .picture
+                    .as_ref()
+                    .map_or(0, |picture| picture.iteration),
+            )
+        })
+    })
 }
 
 #[component]
@@ -524,8 +633,30 @@ fn Curves(link: RunLink, pins: RwSignal<Vec<Pin>>) -> impl IntoView {
             })
             .collect_view()
     };
+    let label = move || {
+        let now = with(&|record| {
+            let (Some(point), Some(score)) = (record.curve.last(), record.scores.last()) else {
+                return String::new();
+            };
+            format!(
+                " After {} iterations: loss {}, log Z {} (true {}), total variation {}.",
+                thousands(point.iteration.into()),
+                loss_words(f64::from(point.loss)),
+                fixed(f64::from(point.log_z), 3),
+                fixed(record.settings.target().log_partition(), 3),
+                fixed(score.1, 3),
+            )
+        });
+        format!("Curves of loss, log Z and total variation over the iterations.{now}")
+    };
+    let rests = resting(link);
+    let table = move || {
+        rests.track();
+        link.record
+            .with_untracked(|record| record.as_ref().map_or_else(String::new, numbers))
+    };
     view! {
-        <div class="lab-curves" role="img" aria-label="Curves of loss, log Z and total variation over the iterations; the numbers below say the same.">
+        <div class="lab-curves" role="img" aria-label=label>
             <p class="plot-name">"loss"</p>
             <div class="curve">
                 {move || ticks(losses)}
@@ -551,23 +682,46 @@ fn Curves(link: RunLink, pins: RwSignal<Vec<Pin>>) -> impl IntoView {
             <div class="x-ticks">{x_ticks}</div>
             <p class="x-name">"iteration"</p>
         </div>
+        <AsTable of="The numbers of the run's curves".to_owned() table />
     }
 }
 
-/// The lines of the pinned runs: the first in another colour, those after it pale.
+/// The curves at some iterations, as a table. The scores have iterations of their own: each row has
+/// the newest until then.
+fn numbers(record: &Record) -> String {
+    let stride = record.curve.len().div_ceil(CURVE_ROWS).max(1);
+    let last = record.curve.len().saturating_sub(1);
+    let points = record.curve.iter().enumerate();
+    let rows = points.filter(|(i, _)| i % stride == 0 || *i == last);
+    let rows = rows.map(|(_, point)| {
+        let scores = record.scores.iter();
+        let score = scores.rev().find(|score| score.0 <= point.iteration);
+        vec![
+            thousands(point.iteration.into()),
+            loss_words(f64::from(point.loss)),
+            fixed(f64::from(point.log_z), 3),
+            score.map_or_else(|| UNKNOWN.to_owned(), |score| fixed(score.1, 3)),
+        ]
+    });
+    as_table::html(
+        "The run's curves",
+        &["iteration", "loss", "log Z", "total variation"],
+        &rows.collect::<Vec<_>>(),
+    )
+}
+
+/// The lines of the pinned runs, each with dashes of its own.
 fn pinned(
     pins: RwSignal<Vec<Pin>>,
     line: impl Fn(&Record) -> String + Copy + Send + 'static,
 ) -> impl IntoView {
     move || {
-        let pins = pins.get().into_iter().enumerate();
-        let lines = pins.map(|(place, pin)| {
+        let lines = pins.get().into_iter().map(|pin| {
             let d = move || {
                 let record = pin.link.record;
                 record.with(|record| record.as_ref().map_or_else(String::new, line))
             };
-            let class = if place == 0 { "bug" } else { "other" };
-            view! { <path class=class d=d /> }
+            view! { <path class=pin.class() d=d /> }
         });
         lines.collect_view()
     }
@@ -583,6 +737,12 @@ fn Numbers(link: RunLink) -> impl IntoView {
             })
         }
     };
+    let why_cpu = Memo::new(move |_| {
+        link.record.with(|record| {
+            let why = record.as_ref()?.why_cpu.as_ref()?;
+            Some(why.trim_end_matches('.').to_owned())
+        })
+    });
     let modes = Memo::new(move |_| {
         link.record.with(|record| {
             let record = record.as_ref()?;
@@ -650,6 +810,9 @@ fn Numbers(link: RunLink) -> impl IntoView {
                     })}
                 </dd>
             </dl>
+            <p class="lab-hint lab-why-cpu" hidden=move || why_cpu.with(Option::is_none)>
+                "The GPU does not train this run: " {why_cpu} "."
+            </p>
             <table class="mass">
                 <caption>"Mass per mode"</caption>
                 <thead>
@@ -679,20 +842,9 @@ fn Flow(link: RunLink) -> impl IntoView {
         }
     };
     let queued = StoredValue::new(false);
-    let landscape = Memo::new(move |_| {
-        link.record.with(|record| {
-            let settings = &record.as_ref()?.settings;
-            Some((settings.modes.clone(), settings.start, settings.steps))
-        })
-    });
-    let experiment = Memo::new(move |_| {
-        let (modes, start, steps) = landscape.get()?;
-        Some(self::landscape(&Settings {
-            modes,
-            start,
-            steps,
-            ..Settings::default()
-        }))
+    let ground = Memo::new(move |_| {
+        link.record
+            .with(|record| record.as_ref().map(|r| Ground::of(&r.settings)))
     });
     Effect::new(move |_| {
         let is_there = link
@@ -700,7 +852,7 @@ fn Flow(link: RunLink) -> impl IntoView {
             .with(|r| r.as_ref().is_some_and(|r| r.flow.is_some()));
         screen.resized.track();
         screen.palette.track();
-        let (Some(canvas), Some(experiment)) = (canvas.get(), experiment.get()) else {
+        let (Some(canvas), Some(ground)) = (canvas.get(), ground.get()) else {
             return;
         };
         if !is_there || queued.get_value() {
@@ -714,14 +866,29 @@ fn Flow(link: RunLink) -> impl IntoView {
                 let Some(map) = record.as_ref().and_then(|record| record.flow.as_ref()) else {
                     return;
                 };
-                if let Some(view) = View::of(map, experiment.steps)
-                    && let Err(why) = draw_maps(&canvas, &experiment, &view, None, &palette)
+                if let Some(view) = View::of(map, ground.steps)
+                    && let Err(why) = draw_maps(&canvas, ground.landscape(), &view, None, &palette)
                 {
                     leptos::logging::warn!("the flow could not be drawn: {why}");
                 }
             });
         });
     });
+    let label = move || {
+        let finding = link.record.with(|record| {
+            let record = record.as_ref()?;
+            let view = View::of(record.flow.as_ref()?, record.settings.steps as usize)?;
+            Some(format!(
+                " {} of the forward flow lies within a quarter of a nat of the backward flow; {} of the reward is missed.",
+                percent(view.balanced(), 0),
+                percent(view.missed(), 0),
+            ))
+        });
+        format!(
+            "Heat maps over x and step t: the forward flow, the backward flow, and their log-ratio, which is zero in a perfect model.{}",
+            finding.unwrap_or_default()
+        )
+    };
     view! {
         <details class="study lab-flow" on:toggle=toggle>
             <summary>"The flow, from both ends"</summary>
@@ -730,7 +897,7 @@ fn Flow(link: RunLink) -> impl IntoView {
                     class="plot maps"
                     node_ref=canvas
                     role="img"
-                    aria-label="Heat maps over x and step t: the forward flow, the backward flow, and their log-ratio, which is zero in a perfect model."
+                    aria-label=label
                 ></canvas>
                 <figcaption>
                     <span class="scale">"flow, low" <span class="ramp flow"></span> "high"</span>

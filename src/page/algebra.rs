@@ -1,12 +1,13 @@
 //! The bug as algebra: what each of the three backward loops asks for, beside what the model that
 //! was trained with it does.
 
+use super::as_table::{self, AsTable};
 use super::demo::{Math, model_colour};
 use super::format::{UNKNOWN, fixed};
 use super::formulas as tex;
 use super::island::Island;
 use super::palette::Palette;
-use super::picture::{CELLS, Curve, axis_top, centres, target_curve, within};
+use super::picture::{CELLS, Curve, axis_top, centres, in_rows, target_curve, within};
 use super::plot::{Sheet, told};
 use super::share::AddressBar;
 use super::study::{Inquiry, StudyPanel};
@@ -85,6 +86,7 @@ pub fn BugAlgebra() -> impl IntoView {
         })
         .unwrap_or_default()
     };
+    let table = move || about(&numbers).unwrap_or_default();
     let modes = taught(BackwardLoop::Correct).modes.len();
     let controls = move || {
         BackwardLoop::ALL
@@ -109,6 +111,7 @@ pub fn BugAlgebra() -> impl IntoView {
             name="algebra"
             title=Island::Algebra.title()
             inquiry
+            spoken=Signal::derive(finding)
             controls=move || {
                 view! {
                     <fieldset class="switch">
@@ -134,6 +137,7 @@ pub fn BugAlgebra() -> impl IntoView {
                     <span class="key dot">"start, S₀"</span>
                 </figcaption>
             </figure>
+            <AsTable of="The numbers of the three densities".to_owned() table />
             <p class="finding">{finding}</p>
             <dl class="numbers">
                 <dt><Math formula=tex::LOG_Z />", learned"</dt>
@@ -194,6 +198,20 @@ pub fn BugAlgebra() -> impl IntoView {
     }
 }
 
+/// The figure's numbers as a table.
+fn numbers(experiment: &Experiment, asked: &Asked) -> String {
+    let target: Vec<f32> = target_curve(experiment)
+        .iter()
+        .map(|c| c.1 as f32)
+        .collect();
+    let columns = [&target, &asked.asked, &asked.density].map(|cells| in_rows(cells));
+    as_table::html(
+        "Densities over x, each a mean over an equal part of the plot",
+        &["x", "target", "asked for", "model"],
+        &as_table::rows_over(experiment.plot_range(), &columns, 3),
+    )
+}
+
 /// What the numbers say, in a sentence.
 fn finding(experiment: &Experiment, asked: &Asked) -> String {
     let (to_asked, to_target) = (fixed(asked.to_asked, 3), fixed(asked.to_target, 3));
@@ -238,7 +256,7 @@ fn draw(
     let [above, below, left, right] = [28.0, 30.0, 46.0, 10.0].map(|css| sheet.px(css));
     let area = sheet.root.margin(above, below, left, right);
     let plane = Sheet::plane(&area, range, (0.0, top));
-    sheet.modes(&plane, experiment, (0.0, top))?;
+    sheet.modes(&plane, experiment.modes, (0.0, top))?;
     for (curve, style) in [
         (&wanted, sheet.stroke(palette.flow, 0.45, 7.0)),
         (&target, sheet.stroke(palette.ink, 1.0, 1.5)),

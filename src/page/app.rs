@@ -13,6 +13,7 @@ use super::screen::Screen;
 use super::share::{AddressBar, Notices};
 use super::still::Still;
 use super::tempered::Tempered;
+use super::theme::ThemeSwitch;
 use super::trace_panel::TracePanel;
 use gflownet_tour_core::experiment;
 use gflownet_tour_core::message::GpuStatus;
@@ -60,6 +61,10 @@ fn App() -> impl IntoView {
         if let Err(why) = outcome {
             tell(&place, &why);
         }
+    }
+    // Without it the colours are the system's.
+    if let Ok(Some(place)) = document().query_selector(".theme-place") {
+        let _ = mount(&place, || view! { <ThemeSwitch /> });
     }
     view! { <Notices /> }
 }

@@ -1,19 +1,23 @@
 //! One demo: a figure, its controls and its numbers. The page uses it for each model of the tour.
 
+use super::as_table::{self, AsTable};
+use super::dial::{Dial, Scale};
 use super::format::{
-    self, TEMPERATURE_STEP, TEMPERATURES, UNKNOWN, duration, fixed, percent, place, thousands,
+    TEMPERATURE_STEP, TEMPERATURES, UNKNOWN, duration, fixed, percent, place, thousands,
 };
 use super::formulas;
 use super::island::DEVICES;
 use super::link::{Draft, Engine, EngineState, ModelState};
 use super::palette::{Palette, Rgb};
 use super::picture::{
-    BINS, CELLS, PATHS, Picture, fingerprint, target_curve, tempered_curve, total_variation,
+    BINS, CELLS, Curve, PATHS, Picture, fingerprint, in_rows, target_curve, tempered_curve,
+    total_variation,
 };
 use super::plot::{Layout, Scene, draw};
 use super::screen::Screen;
 use super::scrub::{Scrub, Scrubber};
 use super::share::{AddressBar, CopyLink};
+use super::spoken::Spoken;
 use super::still::{Framed, Still, Told};
 use gflownet_tour_core::address::{COUNTS, Control};
 use gflownet_tour_core::balance::BackwardLoop;
@@ -24,6 +28,9 @@ use gflownet_tour_core::message::{
 use leptos::html;
 use leptos::prelude::*;
 use std::sync::Arc;
+
+/// The temperatures that the slider offers.
+const TEMPERATURE_ENDS: (f64, f64) = (*TEMPERATURES.start(), *TEMPERATURES.end());
 
 /// The colour of a model's exact density: one that was trained with a bug wears the bug's.
 pub fn model_colour(experiment: &Experiment, palette: &Palette) -> Rgb {
@@ -55,8 +62,10 @@ pub fn Demo(index: usize) -> impl IntoView {
     // The batch on the canvas, from which the numbers are read, so that both always agree.
     let drawn = RwSignal::new(None::<Arc<BatchResult>>);
 
+    // Whether the reader did something here, and so waits for what comes of it.
+    let is_used = RwSignal::new(false);
+
     let canvas = NodeRef::<html::Canvas>::new();
-    let number = NodeRef::<html::Input>::new();
 
     Effect::new(move |_| {
         if let Some(canvas) = canvas.get()
@@ -121,7 +130,7 @@ pub fn Demo(index: usize) -> impl IntoView {
             .then(|| tempered_curve(experiment, temperature.get_untracked()));
         let outcome = target.with_value(|target| {
             let scene = Scene {
-                experiment,
+                landscape: experiment.into(),
                 layout: Layout::Both,
                 target,
                 tempered: green.as_deref(),
@@ -161,43 +170,6 @@ pub fn Demo(index: usize) -> impl IntoView {
         }
     });
 
-    // The field shows the temperature, except while a reader types another.
-    let show_number = move |value: f64| {
-        if let Some(number) = number.get_untracked() {
-            number.set_value(&format!("{value:.2}"));
-        }
-    };
-    let is_typing = StoredValue::new(false);
-    Effect::new(move |_| {
-        number.track();
-        let value = temperature.get();
-        if !is_typing.get_value() {
-            show_number(value);
-        }
-    });
-    let slide = move |ev| {
-        if let Ok(value) = event_target_value(&ev).parse::<f64>() {
-            note.set(None);
-            temperature.set(value);
-        }
-    };
-    let type_on = move |ev| {
-        is_typing.set_value(true);
-        let typed = format::temperature(&event_target_value(&ev));
-        if let (Some(value), None) = (typed.value, typed.note) {
-            note.set(None);
-            temperature.set(value);
-        }
-    };
-    let type_done = move |ev| {
-        is_typing.set_value(false);
-        let typed = format::temperature(&event_target_value(&ev));
-        note.set(typed.note);
-        if let Some(value) = typed.value {
-            temperature.set(value);
-        }
-        show_number(temperature.get_untracked());
-    };
     let resample = move |_| match getrandom::u64() {
         Ok(fresh) => {
             note.set(None);
@@ -224,10 +196,36 @@ pub fn Demo(index: usize) -> impl IntoView {
         })
     });
 
+    let spoken = move || {
+        let (tone, words) = status.get();
+        let is_playing = scrub.is_some_and(Scrub::is_playing);
+        let is_heard = is_near.get() && (is_used.get() || tone == Tone::Problem);
+        let finding = drawn.with(|d| {
+            let batch = d.as_ref().filter(|batch| !batch.placeholder)?;
+            Some(finding(temperature.get(), batch))
+        });
+        (is_heard && !is_playing && !engine.is_busy(slot))
+            .then(|| format!("{words} {}", finding.unwrap_or_default()))
+    };
+
     let told = move |tell: fn(&BatchResult) -> String| {
         move || drawn.with(|d| d.as_ref().map_or_else(String::new, |d| tell(d)))
     };
     let is_drawn = move || drawn.with(Option::is_some);
+    let table = move || {
+        let picture = drawn.with(|d| {
+            let batch = d.as_ref();
+            batch.map_or_else(
+                || placeholder.get_value(),
+                |batch| Picture::of(batch, experiment),
+            )
+        });
+        let green = tempered
+            .get()
+            .then(|| tempered_curve(experiment, temperature.get()));
+        let truth = target.get_value();
+        numbers(experiment, &truth, green.as_ref(), &picture)
+    };
     let still_label = still.as_ref().map(|still| still.label.clone());
     let label = move || {
         drawn.with(|d| {
@@ -268,31 +266,27 @@ pub fn Demo(index: usize) -> impl IntoView {
                     <Legend bug tempered=Signal::derive(move || tempered.get()) />
                 </figcaption>
             </figure>
-            <div class="controls">
+            <div
+                class="controls"
+                on:input=move |_| is_used.set(true)
+                on:click=move |_| is_used.set(true)
+            >
                 <div class="field wide" hidden=move || bar.hides(Control::Temperature)>
-                    <label for=id("temperature")>"Temperature "<Math formula=formulas::TEMPERATURE /></label>
-                    <input
-                        type="range"
-                        class="temperature"
+                    <Dial
                         id=id("temperature")
-                        min=TEMPERATURES.start().to_string()
-                        max=TEMPERATURES.end().to_string()
-                        step=TEMPERATURE_STEP.to_string()
-                        prop:value=move || format!("{:.2}", temperature.get())
-                        on:input=slide
-                    />
-                    <input
-                        type="number"
-                        class="temperature-number"
-                        node_ref=number
-                        aria-label="Temperature as a number"
-                        min=TEMPERATURES.start().to_string()
-                        max=TEMPERATURES.end().to_string()
-                        step=TEMPERATURE_STEP.to_string()
-                        inputmode="decimal"
-                        on:input=type_on
-                        on:change=type_done
-                    />
+                        class="temperature"
+                        name="Temperature"
+                        symbol="T"
+                        digits=2
+                        scale=Scale::plain(TEMPERATURE_ENDS, TEMPERATURE_STEP)
+                        range=TEMPERATURE_ENDS
+                        value=temperature
+                        set=Callback::new(move |value| temperature.set(value))
+                        note=Callback::new(move |words| note.set(words))
+                    >
+                        "Temperature "
+                        <Math formula=formulas::TEMPERATURE />
+                    </Dial>
                 </div>
                 {scrub.map(|scrub| view! { <Scrubber scrub drawn /> })}
                 <button
@@ -367,12 +361,14 @@ pub fn Demo(index: usize) -> impl IntoView {
                 </label>
                 <CopyLink group=experiment.name about=experiment.title />
             </div>
-            <p class="status" role="status" class:problem=move || status.get().0 == Tone::Problem>
+            <p class="status" class:problem=move || status.get().0 == Tone::Problem>
                 {move || status.get().1}
             </p>
+            <Spoken words=Signal::derive(spoken) />
             <Told still drawn=Signal::derive(is_drawn)>
                 <Readout experiment drawn tempered temperature count engine />
             </Told>
+            <AsTable of=format!("The numbers of {}", experiment.title) table />
         </div>
     }
 }
@@ -561,6 +557,48 @@ struct Situation {
     no_training: Option<String>,
     /// How far the training was that the figure shows, if not at its end.
     progress: Option<String>,
+}
+
+/// The numbers of a figure, as a table.
+pub fn numbers(
+    experiment: &Experiment,
+    target: &Curve,
+    tempered: Option<&Curve>,
+    picture: &Picture,
+) -> String {
+    let curve = |curve: &Curve| in_rows(&curve.iter().map(|c| c.1 as f32).collect::<Vec<_>>());
+    let mut heads = vec!["x", "target", "model", "samples"];
+    let mut columns = vec![
+        curve(target),
+        in_rows(&picture.density),
+        in_rows(&picture.histogram),
+    ];
+    if let Some(tempered) = tempered {
+        heads.push("tempered");
+        columns.push(curve(tempered));
+    }
+    let rows = as_table::rows_over(experiment.plot_range(), &columns, 3);
+    as_table::html(
+        "Densities over x, each a mean over an equal part of the plot",
+        &heads,
+        &rows,
+    )
+}
+
+/// What a reader who changed something wants to know, in words.
+fn finding(temperature: f64, batch: &BatchResult) -> String {
+    let shares = |mass: &[f64]| {
+        let shares: Vec<String> = mass.iter().map(|&m| percent(m, 0)).collect();
+        shares.join(", ")
+    };
+    format!(
+        "At temperature {}: total variation to the target {}; mass per mode {}; of {} samples {}.",
+        fixed(temperature, 2),
+        fixed(batch.total_variation, 3),
+        shares(&batch.mode_mass),
+        thousands(batch.sampled.into()),
+        shares(&batch.sampled_mode_mass),
+    )
 }
 
 /// How far the training of what a batch was drawn from was; none at its end.

@@ -1,14 +1,16 @@
 //! The flow itself: heat maps of F(x, t) from both ends and of their ratio, a cursor that reads
 //! them, and the policies as curves at the cursor's step.
 
+use super::as_table::{self, AsTable};
 use super::demo::Math;
+use super::dial::{Dial, Scale};
 use super::flow_map::{DEPTH, LIMIT, Pane, View};
 use super::format::{UNKNOWN, fixed, percent, place, superscript};
 use super::formulas as tex;
 use super::island::Island;
 use super::palette::{Palette, Rgb, mix};
-use super::picture::{Curve, centres, within};
-use super::plot::{Sheet, solid, told};
+use super::picture::{Curve, Landscape, ROWS, centres};
+use super::plot::{DASH, Sheet, solid, told};
 use super::share::AddressBar;
 use super::study::{Inquiry, ModelChoice, StudyPanel, subject};
 use gflownet_tour_core::address::FLOW_CELLS;
@@ -17,7 +19,7 @@ use gflownet_tour_core::message::{Question, Study};
 use leptos::ev::PointerEvent;
 use leptos::html;
 use leptos::prelude::*;
-use plotters::prelude::{PathElement, Rectangle, Text};
+use plotters::prelude::{Rectangle, Text};
 use plotters::style::text_anchor::{HPos, VPos};
 use std::ops::Range;
 use web_sys::HtmlCanvasElement;
@@ -96,7 +98,7 @@ pub fn FlowPanel() -> impl IntoView {
     inquiry.draw(maps, track, move |canvas, palette| {
         let mut outcome = Ok(());
         with_view(&mut |experiment, view| {
-            outcome = draw_maps(canvas, experiment, view, Some(cursor), palette);
+            outcome = draw_maps(canvas, experiment.into(), view, Some(cursor), palette);
         });
         outcome
     });
@@ -158,19 +160,34 @@ pub fn FlowPanel() -> impl IntoView {
             reading()
         )
     };
-    let place_of = move || {
-        let range = subject(chosen.get()).plot_range();
-        let x = centres(range, CELLS as usize).nth(cursor.cell.get());
-        x.map_or_else(|| UNKNOWN.to_owned(), |x| fixed(x, 2))
+    let range = move || subject(chosen.get()).plot_range();
+    let place_of = move |cell: usize| {
+        let (lo, hi) = range();
+        lo + (cell as f64 + 0.5) * (hi - lo) / f64::from(CELLS)
     };
-    let last = move || subject(chosen.get()).steps;
+    let cell_of = move |x: f64| {
+        let (lo, hi) = range();
+        let cell = ((x - lo) / (hi - lo) * f64::from(CELLS)).floor();
+        (cell.max(0.0) as usize).min(CELLS as usize - 1)
+    };
+    let note = RwSignal::new(None::<String>);
+    // A listener is told of the model, and, once the sliders are moved, of the place.
+    let is_read = RwSignal::new(false);
+    let spoken = move || match (note.get(), is_read.get()) {
+        (Some(note), _) => note,
+        (None, true) => reading(),
+        (None, false) => finding(),
+    };
+    let table = move || said(&|experiment, view| numbers(experiment, view, cursor.t.get()));
+    let steps = Signal::derive(move || (0.0, subject(chosen.get()).steps as f64));
     view! {
         <StudyPanel
             name="flow"
             title=Island::Flow.title()
             inquiry
+            spoken=Signal::derive(spoken)
             controls=move || {
-                view! { <ModelChoice id="flow-model" chosen /> }
+                view! { <ModelChoice id="flow-model" chosen before=move |_| is_read.set(false) /> }
             }
         >
             <figure>
@@ -199,46 +216,59 @@ pub fn FlowPanel() -> impl IntoView {
             <p class="finding">{finding}</p>
             <div class="controls pointer">
                 <div class="field">
-                    <label for="flow-x">"Cursor at x"</label>
-                    <input
-                        type="range"
-                        id="flow-x"
-                        min="0"
-                        max=(CELLS - 1).to_string()
-                        prop:value=move || cursor.cell.get().to_string()
-                        aria-valuetext=place_of
-                        on:input=move |ev| {
-                            if let Ok(cell) = event_target_value(&ev).parse() {
-                                cursor.cell.set(cell);
-                            }
+                    <Dial
+                        id="flow-x".to_owned()
+                        class="flow-x"
+                        name="x"
+                        symbol="x"
+                        digits=2
+                        scale=Scale {
+                            ends: (0.0, f64::from(CELLS - 1)).into(),
+                            step: 1.0,
+                            place: Callback::new(move |x| cell_of(x) as f64),
+                            value: Callback::new(move |cell: f64| place_of(cell as usize)),
                         }
-                    />
+                        range=Signal::derive(move || (place_of(0), place_of(CELLS as usize - 1)))
+                        value=Signal::derive(move || place_of(cursor.cell.get()))
+                        set=Callback::new(move |x| {
+                            is_read.set(true);
+                            cursor.cell.set(cell_of(x));
+                        })
+                        note=Callback::new(move |words| note.set(words))
+                    >
+                        "Cursor at x"
+                    </Dial>
                 </div>
                 <div class="field">
-                    <label for="flow-t">"at step t"</label>
-                    <input
-                        type="range"
-                        id="flow-t"
-                        min="0"
-                        max=move || last().to_string()
-                        prop:value=move || cursor.t.get().to_string()
-                        on:input=move |ev| {
-                            if let Ok(t) = event_target_value(&ev).parse() {
-                                cursor.t.set(t);
-                            }
-                        }
-                    />
+                    <Dial
+                        id="flow-t".to_owned()
+                        class="flow-t"
+                        name="Step t"
+                        symbol="t"
+                        digits=0
+                        scale=Scale::plain(steps, 1.0)
+                        range=steps
+                        value=Signal::derive(move || cursor.t.get() as f64)
+                        set=Callback::new(move |t: f64| {
+                            is_read.set(true);
+                            cursor.t.set(t.round() as usize);
+                        })
+                        note=Callback::new(move |words| note.set(words))
+                    >
+                        "at step t"
+                    </Dial>
                 </div>
-                <output class="reading" for="flow-x flow-t">{reading}</output>
+                <p class="reading">{move || note.get().unwrap_or_else(reading)}</p>
             </div>
             <figure>
                 <canvas class="plot walk" node_ref=laws role="img" aria-label=laws_label></canvas>
                 <figcaption>
                     <span class="key line model">"forward policy, at "<Math formula=tex::STATE /></span>
-                    <span class="key line bug">"backward policy"</span>
+                    <span class="key line bug dashed">"backward policy"</span>
                     <span class="key line thin">"where its walks hardly come"</span>
                 </figcaption>
             </figure>
+            <AsTable of="The numbers of the flow at the cursor's step".to_owned() table />
             <p class="aside">
                 "All of this is exact, none of it sampled. Forward, the flow is "<Math formula=tex::Z_P_T />
                 ", the learned area times the density of the walks after "<Math formula=tex::T_STEP />
@@ -281,10 +311,42 @@ fn read(experiment: &Experiment, view: &View, cell: usize, t: usize) -> String {
     words
 }
 
+/// Flow and policies at step `t` as a table.
+fn numbers(experiment: &Experiment, view: &View, t: usize) -> String {
+    let xs: Vec<f64> = centres(experiment.plot_range(), view.cells).collect();
+    let stride = (view.cells / ROWS).max(1);
+    let row = |cell: usize| {
+        let reading = view.at(cell, t);
+        let logs = reading.map_or([f64::NAN; 3], |r| {
+            [r.log_forward, r.log_backward, r.log_ratio()]
+        });
+        let laws = [view.forward_law(cell, t), view.backward_law(cell, t)];
+        let laws = laws.map(|law| law.unwrap_or((f64::NAN, f64::NAN)));
+        let laws = laws.into_iter().flat_map(|(mean, std)| [mean, std]);
+        let numbers = [xs[cell]].into_iter().chain(logs).chain(laws);
+        numbers.map(|number| fixed(number, 2)).collect()
+    };
+    let cells = (stride / 2..view.cells).step_by(stride);
+    as_table::html(
+        &format!("At step t = {t}: logarithms of the flow, and the policies' steps"),
+        &[
+            "x",
+            "forward",
+            "backward",
+            "ratio",
+            "forward μ",
+            "forward σ",
+            "backward μ",
+            "backward σ",
+        ],
+        &cells.map(row).collect::<Vec<_>>(),
+    )
+}
+
 /// Draws the three maps, and a cursor where there is one.
 pub fn draw_maps(
     canvas: &HtmlCanvasElement,
-    experiment: &Experiment,
+    landscape: Landscape<'_>,
     view: &View,
     cursor: Option<Cursor>,
     palette: &Palette,
@@ -292,7 +354,7 @@ pub fn draw_maps(
     let Some(sheet) = Sheet::on(canvas, palette)? else {
         return Ok(());
     };
-    let range = experiment.plot_range();
+    let range = landscape.plot_range();
     let height = f64::from(canvas.client_height());
     let whole = sheet.root.dim_in_pixel();
     let (left, right) = (sheet.px(LEFT), whole.0 as i32 - sheet.px(RIGHT));
@@ -324,8 +386,8 @@ pub fn draw_maps(
                 }
             }
         }
-        sheet.modes(&plane, experiment, span)?;
-        sheet.start(&plane, (experiment.start, 0.0))?;
+        sheet.modes(&plane, landscape.modes, span)?;
+        sheet.start(&plane, (landscape.start, 0.0))?;
         let title = match pane {
             Pane::Forward => "forward flow Z·p(x, t), over step t",
             Pane::Backward => "backward flow F(x, t)",
@@ -363,6 +425,7 @@ fn tone_colour(palette: &Palette, pane: Pane, tone: Option<f64>) -> Rgb {
 /// One policy at one step, over the cells.
 struct Laws {
     colour: Rgb,
+    dashes: Option<(f64, f64)>,
     /// (mean, std) of each cell.
     laws: Vec<(f64, f64)>,
     /// Whether its walks come there.
@@ -389,6 +452,7 @@ fn draw_laws(
     let policies: Vec<Laws> = [
         collect(&|cell| view.forward_law(cell, t)).map(|laws| Laws {
             colour: palette.model,
+            dashes: None,
             laws,
             visited: (0..view.cells)
                 .map(|cell| match t {
@@ -399,6 +463,7 @@ fn draw_laws(
         }),
         collect(&|cell| view.backward_law(cell, t)).map(|laws| Laws {
             colour: palette.bug,
+            dashes: Some(DASH),
             laws,
             visited: (0..view.cells)
                 .map(|cell| view.is_visited_back(cell, t))
@@ -432,7 +497,7 @@ fn draw_laws(
         let bottom = whole.1 as i32 - (index + 1) * each;
         let area = sheet.root.margin(top, bottom, left, right);
         let plane = Sheet::plane(&area, range, span);
-        sheet.modes(&plane, experiment, span)?;
+        sheet.modes(&plane, experiment.modes, span)?;
         for policy in &policies {
             let value = |law: &(f64, f64)| if index == 0 { law.0 } else { law.1 };
             let curve: Curve = xs
@@ -440,14 +505,14 @@ fn draw_laws(
                 .zip(&policy.laws)
                 .map(|(&x, law)| (x, value(law)))
                 .collect();
-            let thin = sheet.stroke(policy.colour, 0.45, 1.0);
+            let thin = sheet.stroke(policy.colour, 0.75, 1.0);
             let thick = sheet.stroke(policy.colour, 1.0, 2.25);
             let visited = runs(&policy.visited);
-            let strong = visited.into_iter().map(|run| (&curve[run], thick));
-            for (points, style) in std::iter::once((&curve[..], thin)).chain(strong) {
-                for piece in within(points, range, span) {
-                    plane.draw(&PathElement::new(piece, style)).map_err(told)?;
-                }
+            let strong = visited
+                .into_iter()
+                .map(|run| (&curve[run], thick, policy.dashes));
+            for (points, style, dashes) in [(&curve[..], thin, None)].into_iter().chain(strong) {
+                sheet.line(&plane, points, (range, span), style, dashes)?;
             }
         }
         sheet.y_axis(&plane, (range.0, span.1), title, |y| {

@@ -106,18 +106,13 @@ pub fn enumeration(words: &[String]) -> String {
     }
 }
 
-/// What a reader typed into the temperature field.
+/// What a reader typed into a number's field.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Typed {
-    /// The temperature to use, or none when the old one stays.
+    /// The number to use, or none when the old one stays.
     pub value: Option<f64>,
     /// What to tell the reader, if the value is not what was typed.
     pub note: Option<String>,
-}
-
-/// Reads the temperature field: [`typed`] in [`TEMPERATURES`].
-pub fn temperature(text: &str) -> Typed {
-    typed("Temperature", text, TEMPERATURES)
 }
 
 /// Reads the field of the number called `name`: numbers beyond `range` come back clamped, anything
@@ -211,6 +206,7 @@ mod tests {
 
     #[test]
     fn typed_temperatures_are_used_clamped_or_refused_and_it_is_said() {
+        let temperature = |text| typed("Temperature", text, TEMPERATURES);
         let good = temperature(" 0.35 ");
         assert_eq!((good.value, good.note), (Some(0.35), None));
         assert_eq!(temperature("0,35").value, Some(0.35));

@@ -79,7 +79,11 @@ pub fn History() -> impl IntoView {
                     <tr>
                         <th scope="col">"run"</th>
                         <th scope="col">"loss"</th>
-                        <th scope="col"><Math formula=formulas::EXP_LOG_Z /></th>
+                        // A head has to have letters: some readers have no formulas.
+                        <th scope="col">
+                            <span class="unseen">"e to the log Z"</span>
+                            <span aria-hidden="true"><Math formula=formulas::EXP_LOG_Z /></span>
+                        </th>
                         <th scope="col">"modes"</th>
                         <th scope="col">"total variation"</th>
                     </tr>

@@ -3,6 +3,7 @@
 //!
 //! A crate of its own, so that a change here builds nothing but the page, and its laboratory.
 
+pub mod as_table;
 pub mod flow_map;
 pub mod format;
 pub mod island;
@@ -18,6 +19,8 @@ mod algebra;
 mod app;
 #[cfg(target_arch = "wasm32")]
 pub mod demo;
+#[cfg(target_arch = "wasm32")]
+pub mod dial;
 #[cfg(target_arch = "wasm32")]
 pub mod flow_panel;
 #[cfg(target_arch = "wasm32")]
@@ -37,6 +40,8 @@ mod scrub;
 #[cfg(target_arch = "wasm32")]
 mod share;
 #[cfg(target_arch = "wasm32")]
+pub mod spoken;
+#[cfg(target_arch = "wasm32")]
 mod still;
 #[cfg(target_arch = "wasm32")]
 pub mod storage;
@@ -44,6 +49,8 @@ pub mod storage;
 mod study;
 #[cfg(target_arch = "wasm32")]
 mod tempered;
+#[cfg(target_arch = "wasm32")]
+mod theme;
 #[cfg(target_arch = "wasm32")]
 mod trace_panel;
 

@@ -221,6 +221,14 @@ impl Engine {
         self.send_sample(slot.index, next.flatten());
     }
 
+    /// Whether a figure's newest request is without an answer. Tracks nothing.
+    pub fn is_busy(self, slot: Slot) -> bool {
+        self.link.with_value(|link| {
+            let (_, schedule) = link.slots.get(slot.index)?;
+            Some(schedule.is_busy())
+        }) == Some(true)
+    }
+
     fn send_sample(self, index: usize, next: Option<(u32, Draft)>) {
         if let Some((id, draft)) = next {
             self.send(&ToEngine::Sample(SampleRequest {

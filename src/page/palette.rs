@@ -3,16 +3,21 @@
 /// Red, green, blue.
 pub type Rgb = [u8; 3];
 
-/// One meaning per colour, the same in every figure and in the text.
+/// How much of a trajectory's line covers what is below it: many lie on each other.
+pub const PATH_ALPHA: f64 = 0.6;
+
+/// One meaning per colour, the same in every figure and in the text. Colours that meet in a figure
+/// also differ by dashes or width, unless they are told apart by all eyes; the tests have both lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Palette {
     /// The target.
     pub ink: Rgb,
     /// The model's exact density.
     pub model: Rgb,
-    /// Samples.
+    /// Samples: the bars, and the line around them.
     pub sample: Rgb,
-    /// Trajectories.
+    pub sample_edge: Rgb,
+    /// Trajectories, drawn with [`PATH_ALPHA`].
     pub path: Rgb,
     /// The state S0.
     pub start: Rgb,
@@ -47,6 +52,7 @@ impl Palette {
             ink: colour("--ink"),
             model: colour("--model"),
             sample: colour("--sample"),
+            sample_edge: colour("--sample-edge"),
             path: colour("--path"),
             start: colour("--start"),
             rim: colour("--rim"),
@@ -108,22 +114,213 @@ mod tests {
         }
     }
 
-    /// Every colour that a figure asks for is in the style sheet, once per theme.
+    const CSS: &str = include_str!("../../assets/style.css");
+
+    /// The values of a custom property in the style sheet: light, dark as the system's theme, dark as
+    /// the reader's.
+    fn values(name: &str) -> Vec<&'static str> {
+        CSS.lines()
+            .filter_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'))
+            .filter_map(|value| value.trim().strip_suffix(';'))
+            .collect()
+    }
+
+    /// Every colour that a figure asks for is in the style sheet, once per theme, and the dark theme
+    /// is the same whoever chose it.
     #[test]
     fn the_style_sheet_has_every_colour_in_both_themes() {
-        let css = include_str!("../../assets/style.css");
         let missing = std::cell::RefCell::new(Vec::new());
         Palette::read(|name| {
-            let values: Vec<&str> = css
-                .lines()
-                .filter_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'))
-                .filter_map(|value| value.trim().strip_suffix(';'))
-                .collect();
-            if values.len() != 2 || values.iter().any(|v| parse(v).is_none()) {
+            let values = values(name);
+            let is_sound = values.len() == 3 && values.iter().all(|v| parse(v).is_some());
+            if !is_sound || values[1] != values[2] {
                 missing.borrow_mut().push(name.to_owned());
             }
             String::new()
         });
         assert_eq!(missing.into_inner(), Vec::<String>::new());
+    }
+
+    fn themes() -> [(&'static str, Palette); 2] {
+        [("light", 0), ("dark", 1)].map(|(name, place)| {
+            let value = |property: &str| values(property)[place].to_owned();
+            (name, Palette::read(value))
+        })
+    }
+
+    /// Linear light, in [0, 1], of an sRGB colour.
+    fn linear(colour: Rgb) -> [f64; 3] {
+        colour.map(|c| match f64::from(c) / 255.0 {
+            c if c <= 0.04045 => c / 12.92,
+            c => ((c + 0.055) / 1.055).powf(2.4),
+        })
+    }
+
+    fn times(matrix: [[f64; 3]; 3], v: [f64; 3]) -> [f64; 3] {
+        matrix.map(|row| row.iter().zip(v).map(|(a, b)| a * b).sum())
+    }
+
+    /// WCAG 2.2's contrast ratio, from 1 to 21.
+    fn contrast(a: Rgb, b: Rgb) -> f64 {
+        let luminance = |colour| {
+            let [r, g, b] = linear(colour);
+            0.2126 * r + 0.7152 * g + 0.0722 * b
+        };
+        let (a, b) = (luminance(a), luminance(b));
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    /// How eyes see linear light: all three kinds of cones, then without one of them (Machado,
+    /// Oliveira and Fernandes 2009, severity 1).
+    const EYES: [(&str, [[f64; 3]; 3]); 4] = [
+        (
+            "trichromat",
+            [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+        ),
+        (
+            "protanope",
+            [
+                [0.152286, 1.052583, -0.204868],
+                [0.114503, 0.786281, 0.099216],
+                [-0.003882, -0.048116, 1.051998],
+            ],
+        ),
+        (
+            "deuteranope",
+            [
+                [0.367322, 0.860646, -0.227968],
+                [0.280085, 0.672501, 0.047413],
+                [-0.011820, 0.042940, 0.968881],
+            ],
+        ),
+        (
+            "tritanope",
+            [
+                [1.255528, -0.076749, -0.178779],
+                [-0.078411, 0.930809, 0.147602],
+                [0.004733, 0.691367, 0.303900],
+            ],
+        ),
+    ];
+
+    /// Oklab (Ottosson 2020): equal distances look about equally large, black to white being 1.
+    fn oklab(light: [f64; 3]) -> [f64; 3] {
+        let cones = times(
+            [
+                [0.4122214708, 0.5363325363, 0.0514459929],
+                [0.2119034982, 0.6806995451, 0.1073969566],
+                [0.0883024619, 0.2817188376, 0.6299787005],
+            ],
+            light.map(|c| c.clamp(0.0, 1.0)),
+        );
+        times(
+            [
+                [0.2104542553, 0.7936177850, -0.0040720468],
+                [1.9779984951, -2.4285922050, 0.4505937099],
+                [0.0259040371, 0.7827717662, -0.8086757660],
+            ],
+            cones.map(f64::cbrt),
+        )
+    }
+
+    /// How different two colours look to those eyes, in Oklab.
+    fn distance(eyes: [[f64; 3]; 3], a: Rgb, b: Rgb) -> f64 {
+        let [a, b] = [a, b].map(|colour| oklab(times(eyes, linear(colour))));
+        let square: f64 = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum();
+        square.sqrt()
+    }
+
+    #[test]
+    fn contrast_and_distance_know_black_and_white() {
+        let (black, white) = ([0; 3], [255; 3]);
+        assert!((contrast(black, white) - 21.0).abs() < 1e-9);
+        // Of WCAG's own examples: the darkest grey that is enough for text on white.
+        assert!((contrast([0x76; 3], white) - 4.54).abs() < 0.01);
+        for (name, eyes) in EYES {
+            assert!((distance(eyes, black, white) - 1.0).abs() < 1e-3, "{name}");
+        }
+        // Red and green of one lightness: the protanope's and deuteranope's defect.
+        let (red, green) = ([0xc0, 0x60, 0x50], [0x6a, 0x85, 0x40]);
+        let [all, _, deutan, tritan] = EYES.map(|(_, eyes)| distance(eyes, red, green));
+        assert!(
+            deutan < 0.25 * all && tritan > 0.5 * all,
+            "{deutan} {all} {tritan}"
+        );
+    }
+
+    /// WCAG 2.2: 3 for what must be seen of a figure (1.4.11), 4.5 for words (1.4.3).
+    #[test]
+    fn lines_and_words_stand_out_in_both_themes() {
+        for (theme, p) in themes() {
+            let path = mix(p.paper, p.path, PATH_ALPHA);
+            let lines = [
+                ("target", p.ink),
+                ("model", p.model),
+                ("bug", p.bug),
+                ("tempered", p.tempered),
+                ("modes", p.mode),
+                ("flow", p.flow),
+                ("over", p.over),
+                ("under", p.under),
+                ("samples' edge", p.sample_edge),
+                ("trajectories", path),
+                ("axes", p.axis),
+            ];
+            for (place, (name, colour)) in lines.into_iter().enumerate() {
+                let ratio = contrast(colour, p.paper);
+                println!("{theme}: {name} on paper {ratio:.2}");
+                assert!(ratio >= 3.0, "{theme}: {name} on paper {ratio}");
+                // The first five lie over the samples' bars, too.
+                let ratio = contrast(colour, p.sample);
+                assert!(
+                    place >= 5 || ratio >= 3.0,
+                    "{theme}: {name} on bars {ratio}"
+                );
+            }
+            // The start's dot is seen by its rim or by itself.
+            let dot = contrast(p.start, p.paper).max(contrast(p.rim, p.paper));
+            assert!(dot >= 3.0 && contrast(p.start, p.rim) >= 3.0, "{theme}");
+            for (name, colour) in [
+                ("labels", p.label),
+                ("model", p.model),
+                ("bug", p.bug),
+                ("tempered", p.tempered),
+            ] {
+                let ratio = contrast(colour, p.paper);
+                assert!(ratio >= 4.5, "{theme}: {name} as words {ratio}");
+            }
+            assert!(contrast(p.ink, p.sample) >= 4.5, "{theme}: words on bars");
+        }
+    }
+
+    /// What must be told apart in one figure is, by all eyes: by colour alone where the lines are
+    /// alike, and by some colour where dashes or width help.
+    #[test]
+    fn meanings_are_told_apart_by_all_eyes() {
+        for (theme, p) in themes() {
+            let alone = [
+                ("target and model", p.ink, p.model),
+                ("target and bug", p.ink, p.bug),
+                ("over and under", p.over, p.under),
+                ("bars and paper", p.sample, p.paper),
+            ];
+            let helped = [
+                ("target and tempered", p.ink, p.tempered),
+                ("model and tempered", p.model, p.tempered),
+                ("bug and tempered", p.bug, p.tempered),
+                ("model and bug", p.model, p.bug),
+                ("asked and target", p.flow, p.ink),
+                ("asked and model", p.flow, p.model),
+                ("asked and bug", p.flow, p.bug),
+            ];
+            let all = alone.map(|pair| (pair, 0.1));
+            for ((name, a, b), least) in all.into_iter().chain(helped.map(|pair| (pair, 0.05))) {
+                for (eyes, matrix) in EYES {
+                    let far = distance(matrix, a, b);
+                    println!("{theme}: {name}, {eyes}: {far:.3}");
+                    assert!(far >= least, "{theme}: {name} to a {eyes}: {far}");
+                }
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use gflownet_tour_core::experiment::{self, Experiment};
 use gflownet_tour_core::message::{BatchResult, PLACEHOLDER_STD};
-use gflownet_tour_core::mixture::normal_between;
+use gflownet_tour_core::mixture::{Mode, normal_between};
 use gflownet_tour_core::policy::Policy;
 use gflownet_tour_core::rollout::Rollout;
 
@@ -16,6 +16,34 @@ pub const PATHS: u32 = 120;
 
 /// A curve as points (x, density).
 pub type Curve = Vec<(f64, f64)>;
+
+/// What a figure's samplers walk over.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Landscape<'a> {
+    /// The target's modes.
+    pub modes: &'a [Mode],
+    /// The state S0.
+    pub start: f64,
+    /// The horizon N.
+    pub steps: usize,
+}
+
+impl Landscape<'_> {
+    /// The part of the x-axis that is shown.
+    pub fn plot_range(&self) -> (f64, f64) {
+        experiment::plot_range(self.modes, self.start)
+    }
+}
+
+impl<'a> From<&'a Experiment> for Landscape<'a> {
+    fn from(experiment: &'a Experiment) -> Self {
+        Landscape {
+            modes: experiment.modes,
+            start: experiment.start,
+            steps: experiment.steps,
+        }
+    }
+}
 
 /// A sampler's terminal density, samples and trajectories.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -168,6 +196,32 @@ pub fn axis_top(target_peak: f64, model_peak: f64) -> f64 {
     (1.15 * model_peak).clamp(1.6 * target_peak, 3.0 * target_peak)
 }
 
+/// The outline of a histogram's bars over `range`, as steps no higher than `top`.
+pub fn outline(histogram: &[f32], range: (f64, f64), top: f64) -> Curve {
+    let bin = (range.1 - range.0) / histogram.len().max(1) as f64;
+    let step = |(i, &density): (usize, &f32)| {
+        let (a, up) = (range.0 + i as f64 * bin, f64::from(density).min(top));
+        [(a, up), (a + bin, up)]
+    };
+    let steps = histogram.iter().enumerate().flat_map(step);
+    let (first, last) = ((range.0, 0.0), (range.1, 0.0));
+    [first].into_iter().chain(steps).chain([last]).collect()
+}
+
+/// Rows of the numbers of a figure as a table.
+pub const ROWS: usize = 40;
+
+/// The means over [`ROWS`] equal parts of the plotted range of what is known on equal cells of it;
+/// empty where it is not known.
+pub fn in_rows(cells: &[f32]) -> Vec<f64> {
+    let count = cells.len() / ROWS;
+    if count == 0 {
+        return Vec::new();
+    }
+    let mean = |part: &[f32]| part.iter().map(|&v| f64::from(v)).sum::<f64>() / part.len() as f64;
+    cells.chunks(count).take(ROWS).map(mean).collect()
+}
+
 /// The pieces of a line through `points` that lie in the box of `x` and `y` (lowest, highest).
 pub fn within(points: &[(f64, f64)], x: (f64, f64), y: (f64, f64)) -> Vec<Curve> {
     let mut pieces: Vec<Curve> = Vec::new();
@@ -307,6 +361,32 @@ mod tests {
         let var = mean_of(&density, range, |x| (x - mean).powi(2));
         assert!((mean - target.mean()).abs() < 1e-2);
         assert!((var.sqrt() - target.std()).abs() < 1e-2);
+    }
+
+    #[test]
+    fn outlines_go_up_and_down_each_bar() {
+        let steps = outline(&[0.0, 2.0, 1.0], (-3.0, 3.0), 1.5);
+        let expected = [
+            (-3.0, 0.0),
+            (-3.0, 0.0),
+            (-1.0, 0.0),
+            (-1.0, 1.5),
+            (1.0, 1.5),
+            (1.0, 1.0),
+            (3.0, 1.0),
+            (3.0, 0.0),
+        ];
+        assert_eq!(steps, expected);
+        assert_eq!(outline(&[], (0.0, 1.0), 1.0), [(0.0, 0.0), (1.0, 0.0)]);
+    }
+
+    #[test]
+    fn rows_are_means_and_lose_nothing() {
+        let cells: Vec<f32> = (0..CELLS).map(|cell| cell as f32).collect();
+        let rows = in_rows(&cells);
+        assert_eq!((rows.len(), rows[0], rows[39]), (ROWS, 4.5, 394.5));
+        assert_eq!(in_rows(&vec![0.5; BINS as usize]), [0.5; ROWS]);
+        assert_eq!(in_rows(&[]), [] as [f64; 0]);
     }
 
     /// Plotters moves what is out of range to the edge, which drew walks that never were.

@@ -2,9 +2,9 @@
 //! S0 at the bottom up to the axis that both share.
 
 use super::format::{fixed, place};
-use super::palette::{Palette, Rgb};
-use super::picture::{Picture, axis_top, centres, within};
-use gflownet_tour_core::experiment::Experiment;
+use super::palette::{PATH_ALPHA, Palette, Rgb};
+use super::picture::{Landscape, Picture, axis_top, centres, outline, within};
+use gflownet_tour_core::mixture::Mode;
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::Ranged;
 use plotters::coord::types::RangedCoordf64;
@@ -22,6 +22,10 @@ use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
 
 const FONT: &str = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
 
+/// The dashes, length and gap in CSS pixels, of the second line of a kind: the tempered target, and
+/// the backward policy.
+pub(super) const DASH: (f64, f64) = (7.0, 3.0);
+
 /// Which of the plots a figure has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
@@ -33,7 +37,7 @@ pub enum Layout {
 
 /// Everything that a figure shows.
 pub struct Scene<'a> {
-    pub experiment: &'a Experiment,
+    pub landscape: Landscape<'a>,
     pub layout: Layout,
     /// The target, as points (x, density).
     pub target: &'a [(f64, f64)],
@@ -120,7 +124,7 @@ impl Sheet<'_> {
             Layout::Densities => {
                 let area = root.margin(heading, bottom, left, right);
                 self.densities(&area, scene)?;
-                self.x_axis(&area, scene.experiment.plot_range())
+                self.x_axis(&area, scene.landscape.plot_range())
             }
             Layout::Both => {
                 let inner = height - heading - bottom - gap - heading;
@@ -129,7 +133,7 @@ impl Sheet<'_> {
                 let below = root.margin(split + gap + heading, bottom, left, right);
                 self.densities(&above, scene)?;
                 self.trajectories(&below, scene)?;
-                self.x_axis(&below, scene.experiment.plot_range())
+                self.x_axis(&below, scene.landscape.plot_range())
             }
         }
     }
@@ -164,7 +168,7 @@ impl Sheet<'_> {
         scene: &Scene,
     ) -> Result<(), String> {
         let palette = self.palette;
-        let range = scene.experiment.plot_range();
+        let range = scene.landscape.plot_range();
         let target_peak = scene
             .target
             .iter()
@@ -180,21 +184,26 @@ impl Sheet<'_> {
             let bar = Rectangle::new(corners, solid(palette.sample, 1.0).filled());
             plane.draw(&bar).map_err(told)?;
         }
-        self.modes(&plane, scene.experiment, (0.0, top))?;
-        let line = |points: &[(f64, f64)], style: ShapeStyle| {
-            within(points, range, (0.0, top))
-                .into_iter()
-                .try_for_each(|piece| plane.draw(&PathElement::new(piece, style)).map_err(told))
-        };
-        if let Some(tempered) = scene.tempered {
-            line(tempered, self.stroke(palette.tempered, 1.0, 1.75))?;
+        // The bars are too pale to be seen by all; their outline is not.
+        if !histogram.is_empty() {
+            let edge = self.stroke(palette.sample_edge, 1.0, 1.0);
+            let outline = PathElement::new(outline(histogram, range, top), edge);
+            plane.draw(&outline).map_err(told)?;
         }
-        line(scene.target, self.stroke(palette.ink, 1.0, 1.75))?;
+        self.modes(&plane, scene.landscape.modes, (0.0, top))?;
+        let box_of = (range, (0.0, top));
+        if let Some(tempered) = scene.tempered {
+            let style = self.stroke(palette.tempered, 1.0, 2.0);
+            self.line(&plane, tempered, box_of, style, Some(DASH))?;
+        }
+        let style = self.stroke(palette.ink, 1.0, 1.75);
+        self.line(&plane, scene.target, box_of, style, None)?;
         let cells = centres(range, scene.picture.density.len());
         let model = cells.zip(scene.picture.density.iter().map(|&d| f64::from(d)));
         let model: Vec<_> = model.collect();
-        line(&model, self.stroke(scene.model, 1.0, 2.25))?;
-        self.start(&plane, (scene.experiment.start, 0.0))?;
+        let style = self.stroke(scene.model, 1.0, 2.25);
+        self.line(&plane, &model, box_of, style, None)?;
+        self.start(&plane, (scene.landscape.start, 0.0))?;
         if let Some(x) = scene.picture.peak_place(range).filter(|_| peak > top) {
             // A spike at the edge of the plot has its label inside.
             let (anchor, shift) = if x < 0.5 * (range.0 + range.1) {
@@ -226,12 +235,12 @@ impl Sheet<'_> {
         area: &DrawingArea<CanvasBackend, Shift>,
         scene: &Scene,
     ) -> Result<(), String> {
-        let range = scene.experiment.plot_range();
-        let last = scene.experiment.steps as f64;
+        let range = scene.landscape.plot_range();
+        let last = scene.landscape.steps as f64;
         let y = (-0.06 * last, last);
         let plane = Self::plane(area, range, y);
-        self.modes(&plane, scene.experiment, y)?;
-        let style = self.stroke(self.palette.path, 0.35, 1.0);
+        self.modes(&plane, scene.landscape.modes, y)?;
+        let style = self.stroke(self.palette.path, PATH_ALPHA, 1.0);
         for states in scene.picture.paths.chunks_exact(scene.picture.steps + 1) {
             let points = states.iter().enumerate();
             let path: Vec<_> = points.map(|(t, &x)| (f64::from(x), t as f64)).collect();
@@ -239,21 +248,38 @@ impl Sheet<'_> {
                 plane.draw(&PathElement::new(piece, style)).map_err(told)?;
             }
         }
-        self.start(&plane, (scene.experiment.start, 0.0))?;
+        self.start(&plane, (scene.landscape.start, 0.0))?;
         self.y_axis(&plane, (range.0, last), "step t", |t| {
             (t.fract() == 0.0).then(|| fixed(t, 0))
         })
     }
 
-    /// Thin dashed lines at the modes, over the height `y` of the plot.
-    pub fn modes(
+    /// The parts of a line that lie in the box of `x` and `y`, with `dashes` (length and gap in CSS
+    /// pixels) where it has some.
+    pub fn line(
         &self,
         plane: &Plane,
-        experiment: &Experiment,
-        y: (f64, f64),
+        points: &[(f64, f64)],
+        (x, y): ((f64, f64), (f64, f64)),
+        style: ShapeStyle,
+        dashes: Option<(f64, f64)>,
     ) -> Result<(), String> {
+        within(points, x, y).into_iter().try_for_each(|piece| {
+            let drawn = match dashes {
+                Some((dash, gap)) => {
+                    let (dash, gap) = (self.px(dash), self.px(gap));
+                    plane.draw(&DashedPathElement::new(piece, dash, gap, style))
+                }
+                None => plane.draw(&PathElement::new(piece, style)),
+            };
+            drawn.map_err(told)
+        })
+    }
+
+    /// Thin dashed lines at the modes, over the height `y` of the plot.
+    pub fn modes(&self, plane: &Plane, modes: &[Mode], y: (f64, f64)) -> Result<(), String> {
         let style = self.stroke(self.palette.mode, 1.0, 1.0);
-        for mode in experiment.modes {
+        for mode in modes {
             let ends = [(mode.mean, y.0), (mode.mean, y.1)];
             let line = DashedPathElement::new(ends, self.px(4.0), self.px(4.0), style);
             plane.draw(&line).map_err(told)?;

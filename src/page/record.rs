@@ -156,6 +156,23 @@ pub fn nearest(curve: &[CurvePoint], iteration: f64) -> usize {
     nearest.map_or(0, |(place, _)| place)
 }
 
+/// The place that a reader at place `now` of the rising `iterations` asks for by the number `typed`:
+/// the nearest one in that direction, so that a step in the number is a step.
+pub fn toward(iterations: &[usize], now: usize, typed: f64) -> usize {
+    let Some(&at) = iterations.get(now) else {
+        return now;
+    };
+    let distance = |place: &usize| (iterations[*place] as f64 - typed).abs();
+    let nearest =
+        |places: std::ops::Range<usize>| places.min_by(|a, b| distance(a).total_cmp(&distance(b)));
+    let found = match typed.partial_cmp(&(at as f64)) {
+        Some(std::cmp::Ordering::Less) => nearest(0..now),
+        Some(std::cmp::Ordering::Greater) => nearest(now + 1..iterations.len()),
+        _ => None,
+    };
+    found.unwrap_or(now)
+}
+
 /// A point of a training in words.
 pub fn tell(model: &ModelEntry, point: &CurvePoint) -> String {
     format!(
@@ -251,15 +268,17 @@ pub struct Dot {
 /// Rows of a strip.
 pub const ROWS: usize = 5;
 
-/// The dots of a model's runs, from left to right; those less than `width` apart stand above and
-/// below each other; where these are too many for the rows, they stand around their mean in
-/// columns, the runs of one fate together.
+/// The dots of a model's runs (see [`apart`]).
 pub fn dots(model: &ModelEntry, width: f64) -> Vec<Dot> {
-    let mut runs: Vec<(f64, Fate)> = model
-        .ensemble
-        .iter()
-        .map(|run| (run.total_variation, fate(run, &model.target_mode_mass)))
-        .collect();
+    let runs = model.ensemble.iter();
+    let runs = runs.map(|run| (run.total_variation, fate(run, &model.target_mode_mass)));
+    apart(runs.collect(), width)
+}
+
+/// Dots for runs with these total variations, from left to right; those less than `width` apart
+/// stand above and below each other; where these are too many for the rows, they stand around their
+/// mean in columns, the runs of one fate together.
+pub fn apart(mut runs: Vec<(f64, Fate)>, width: f64) -> Vec<Dot> {
     runs.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut dots = Vec::new();
     while let Some(&(first, _)) = runs.first() {
@@ -321,6 +340,23 @@ mod tests {
             })
             .collect();
         model
+    }
+
+    #[test]
+    fn typed_iterations_go_to_the_nearest_in_their_direction() {
+        let iterations = [0, 25, 50, 1_000, 5_000];
+        for (now, typed, expected) in [
+            (2, 51.0, 3),
+            (2, 49.0, 1),
+            (2, 50.0, 2),
+            (0, 900.0, 3),
+            (4, 1e9, 4),
+            (0, -3.0, 0),
+            (3, f64::NAN, 3),
+        ] {
+            assert_eq!(toward(&iterations, now, typed), expected, "{now} {typed}");
+        }
+        assert_eq!(toward(&[], 0, 7.0), 0);
     }
 
     #[test]

@@ -8,13 +8,16 @@ use wasm_bindgen::closure::Closure;
 use web_sys::{Element, MediaQueryList};
 
 const DARK: &str = "(prefers-color-scheme: dark)";
+const CALM: &str = "(prefers-reduced-motion: reduce)";
+/// The window's event by which a reader's choice of theme is told.
+pub const THEME_CHANGED: &str = "gflownet-tour-theme";
 
 /// The screen, as the figures see it.
 #[derive(Clone, Copy)]
 pub struct Screen {
     /// The colours of the theme in force.
     pub palette: RwSignal<Palette>,
-    /// Counts changes of size or zoom.
+    /// Counts changes of size, zoom or pixel ratio.
     pub resized: RwSignal<u32>,
     /// Counts changes of what part of the page is in view.
     pub moved: RwSignal<u32>,
@@ -35,10 +38,28 @@ impl Screen {
         window_event_listener(ev::scroll, move |_| {
             screen.moved.update(|n| *n = n.wrapping_add(1));
         });
+        let recolour = move || screen.palette.set(read_palette());
         if let Ok(Some(query)) = window().match_media(DARK) {
-            on_change(&query, move || screen.palette.set(read_palette()));
+            on_change(&query, recolour);
         }
+        window_event_listener_untyped(THEME_CHANGED, move |_| recolour());
+        screen.follow_ratio();
         screen
+    }
+
+    /// A window that is moved to a screen of another pixel ratio need not change its size. A query
+    /// can only say that the ratio is no longer what it was, so each change asks anew.
+    fn follow_ratio(self) {
+        let ratio = window().device_pixel_ratio();
+        if let Ok(Some(query)) = window().match_media(&format!("(resolution: {ratio}dppx)")) {
+            let asked = query.clone();
+            let act = Closure::once_into_js(move || {
+                asked.set_onchange(None);
+                self.resized.update(|n| *n = n.wrapping_add(1));
+                self.follow_ratio();
+            });
+            query.set_onchange(Some(act.unchecked_ref()));
+        }
     }
 
     /// Whether `element` is in view or less than a screen away, now and after each scroll.
@@ -52,6 +73,12 @@ impl Screen {
         let place = element.get_bounding_client_rect();
         place.top() < 2.0 * height && place.bottom() > -height
     }
+}
+
+/// Whether the reader asked for less motion.
+pub fn is_calm() -> bool {
+    let query = window().match_media(CALM).ok().flatten();
+    query.is_some_and(|query| query.matches())
 }
 
 fn on_change(query: &MediaQueryList, act: impl FnMut() + 'static) {

@@ -4,11 +4,14 @@
 use super::format::{fixed, thousands};
 use super::link::{Engine, ModelState};
 use super::numbers;
+use super::record;
+use super::screen::is_calm;
 use super::share::AddressBar;
 use gflownet_tour_core::address::Control;
 use gflownet_tour_core::experiment;
 use gflownet_tour_core::exploration::Exploration;
 use gflownet_tour_core::message::BatchResult;
+use leptos::html;
 use leptos::leptos_dom::helpers::{IntervalHandle, set_interval_with_handle};
 use leptos::prelude::*;
 use std::sync::Arc;
@@ -16,6 +19,9 @@ use std::time::Duration;
 
 /// A frame of the playback, if the engine keeps up.
 const FRAME: Duration = Duration::from_millis(140);
+/// The same for readers who asked for less motion: about ten stills in all, each for a while.
+const STILL: Duration = Duration::from_millis(1_500);
+const STILLS: usize = 10;
 
 /// A demo's place in the training of its model. A handle: copies are the same place.
 #[derive(Clone, Copy)]
@@ -109,6 +115,11 @@ impl Scrub {
         )
     }
 
+    /// Whether it moves on by itself.
+    pub fn is_playing(self) -> bool {
+        self.is_playing.get()
+    }
+
     fn go_to(self, place: usize) {
         self.engine.load_snapshots(self.index);
         self.place.set(place.min(self.last()));
@@ -120,7 +131,12 @@ impl Scrub {
         if place == self.last() {
             self.is_playing.set(false);
         } else if drawn == Some(Some(place as u32)) {
-            self.place.set(place + 1);
+            let stride = if is_calm() {
+                self.last().div_ceil(STILLS)
+            } else {
+                1
+            };
+            self.place.set((place + stride).min(self.last()));
         }
     }
 }
@@ -136,7 +152,8 @@ pub fn Scrubber(scrub: Scrub, drawn: RwSignal<Option<Arc<BatchResult>>>) -> impl
             handle.clear();
         }
         let frame = move || scrub.advance(drawn_snapshot());
-        let start = || set_interval_with_handle(frame, FRAME).ok();
+        let pause = if is_calm() { STILL } else { FRAME };
+        let start = || set_interval_with_handle(frame, pause).ok();
         scrub.is_playing.get().then(start).flatten()
     });
     let bar = expect_context::<AddressBar>();
@@ -159,11 +176,27 @@ pub fn Scrubber(scrub: Scrub, drawn: RwSignal<Option<Arc<BatchResult>>>) -> impl
         }
         scrub.is_playing.set(plays);
     };
+    let field = NodeRef::<html::Input>::new();
+    let show = move |iteration: usize| {
+        if let Some(field) = field.get() {
+            field.set_value(&iteration.to_string());
+        }
+    };
+    Effect::new(move |_| show(scrub.iterations[scrub.place.get().min(scrub.last())]));
     let slide = move |ev| {
         scrub.is_playing.set(false);
         if let Ok(place) = event_target_value(&ev).parse() {
             scrub.go_to(place);
         }
+    };
+    let type_done = move |ev| {
+        scrub.is_playing.set(false);
+        let typed = event_target_value(&ev).trim().parse();
+        let now = scrub.place.get_untracked();
+        let next = typed.map_or(now, |typed| record::toward(scrub.iterations, now, typed));
+        scrub.go_to(next);
+        // Also where the place stays and the words that were typed do not.
+        show(scrub.iterations[next]);
     };
     let is_broken = Memo::new(move |_| scrub.failure().is_some());
     let chosen = move || scrub.iterations[scrub.place.get().min(scrub.last())];
@@ -192,6 +225,18 @@ pub fn Scrubber(scrub: Scrub, drawn: RwSignal<Option<Arc<BatchResult>>>) -> impl
                 on:pointerdown=move |_| scrub.engine.load_snapshots(scrub.index)
                 on:focus=move |_| scrub.engine.load_snapshots(scrub.index)
                 on:input=slide
+            />
+            <input
+                type="number"
+                class="training-number"
+                node_ref=field
+                aria-label="Iteration of the training, as a number"
+                min=scrub.iterations[0].to_string()
+                max=scrub.iterations[scrub.last()].to_string()
+                inputmode="numeric"
+                disabled=move || is_broken.get()
+                on:focus=move |_| scrub.engine.load_snapshots(scrub.index)
+                on:change=type_done
             />
             <button
                 type="button"

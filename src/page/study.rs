@@ -5,6 +5,7 @@ use super::link::{Engine, EngineState, ModelState};
 use super::palette::Palette;
 use super::screen::Screen;
 use super::share::{AddressBar, CopyLink};
+use super::spoken::Spoken;
 use gflownet_tour_core::address::Control;
 use gflownet_tour_core::experiment::{self, EXPERIMENTS, Experiment};
 use gflownet_tour_core::message::{Question, Study, StudyResult};
@@ -163,6 +164,9 @@ pub fn StudyPanel(
     name: &'static str,
     title: &'static str,
     inquiry: Inquiry,
+    /// What a listener is told of an answer, and of what was done with it.
+    #[prop(into)]
+    spoken: Signal<String>,
     #[prop(into)] controls: ViewFn,
     children: Children,
 ) -> impl IntoView {
@@ -180,6 +184,12 @@ pub fn StudyPanel(
             .answer
             .with(|answer| answer.as_ref().map(|answer| answer.model.clone()))
     };
+    let words = Signal::derive(move || {
+        let words = trouble
+            .get()
+            .map_or_else(|| spoken.get(), |trouble| trouble.1);
+        inquiry.is_open.get().then_some(words)
+    });
     let toggle = move |ev| {
         let is_open = event_target::<Element>(&ev).has_attribute("open");
         inquiry.is_open.set(is_open);
@@ -194,12 +204,12 @@ pub fn StudyPanel(
             <div class="controls">{controls.run()} <CopyLink group=name about=title /></div>
             <p
                 class="status"
-                role="status"
                 class:problem=move || trouble.get().is_some_and(|trouble| trouble.0)
                 hidden=move || trouble.get().is_none()
             >
                 {move || trouble.get().map(|trouble| trouble.1)}
             </p>
+            <Spoken words />
             <div class="study-body" hidden=move || !inquiry.is_answered()>
                 {children()}
             </div>

@@ -206,11 +206,13 @@ pub fn TracePanel() -> impl IntoView {
         }
         Err(why) => note.set(Some(format!("The browser gave no random seed: {why}."))),
     };
+    let reading = move || note.get().unwrap_or_else(explain);
     view! {
         <StudyPanel
             name="trace"
             title=Island::Trace.title()
             inquiry
+            spoken=Signal::derive(reading)
             controls=move || {
                 view! {
                     <ModelChoice
@@ -265,7 +267,7 @@ pub fn TracePanel() -> impl IntoView {
                 >
                     "Next term"
                 </button>
-                <output class="reading">{move || note.get().unwrap_or_else(explain)}</output>
+                <p class="reading">{reading}</p>
             </div>
             <table class="terms">
                 <caption>
@@ -468,7 +470,7 @@ fn draw(
     let [heading, axis, left, right] = [28.0, 30.0, 46.0, 10.0].map(|css| sheet.px(css));
     let area = sheet.root.margin(heading, axis, left, right);
     let plane = Sheet::plane(&area, range, span);
-    sheet.modes(&plane, experiment, span)?;
+    sheet.modes(&plane, experiment.modes, span)?;
 
     // The law of the step in question, where it may land.
     let landing = match stop {

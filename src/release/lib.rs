@@ -28,6 +28,11 @@ pub const HEADERS: &str = "_headers";
 /// The folder, beside the whole weights, of what sampling needs of them.
 pub const FORWARD: &str = "pretrained/forward/";
 
+/// The picture for links to the page.
+const PICTURE: &str = "og.png";
+/// The variable that says where the folder will be.
+pub const ADDRESS: &str = "GFLOWNET_TOUR_ADDRESS";
+
 const WORKER_SOURCE: &str = include_str!("../../assets/sw.js");
 
 /// What a reader may never ask for, unless the HTML names it: the service worker keeps it once it was
@@ -88,9 +93,14 @@ fn content<T>(file: &str, why: impl Into<String>) -> Result<T> {
 ///
 /// # Errors
 /// When a file cannot be read or written; when the HTML names a file that is not there or has
-/// scripts or styles of its own, which the page's policy forbids; when a script imports by name.
-pub fn finish(folder: &Path) -> Result<()> {
-    let finished = finished(read(folder)?)?;
+/// scripts or styles of its own, which the page's policy forbids; when a script imports by name;
+/// when `address`, where the folder will be, is none.
+pub fn finish(folder: &Path, address: Option<&str>) -> Result<()> {
+    let mut files = read(folder)?;
+    if let (Some(address), Some(html)) = (address, files.get_mut(PAGE)) {
+        *html = with_address(&String::from_utf8_lossy(html), address)?.into_bytes();
+    }
+    let finished = finished(files)?;
     let new = with_suffix(folder, "-new");
     let old = with_suffix(folder, "-old");
     for path in [&new, &old] {
@@ -332,6 +342,20 @@ fn with_names(html: &str, names: &BTreeMap<&str, String>) -> Result<String> {
     Ok(out)
 }
 
+/// The HTML with the whole address of the picture for links to it: who shows links reads no relative
+/// ones.
+fn with_address(html: &str, address: &str) -> Result<String> {
+    let is_whole = address.starts_with("https://") || address.starts_with("http://");
+    if !is_whole || address.contains(['"', '<', '>', '&']) {
+        let why =
+            format!("is no address of a site, such as https://example.org/tour/: `{address}`");
+        return content(ADDRESS, why);
+    }
+    let address = address.trim_end_matches('/');
+    let whole = format!("content=\"{address}/{PICTURE}\"");
+    Ok(html.replace(&format!("content=\"{PICTURE}\""), &whole))
+}
+
 /// The version of the page: of its HTML, of all files and of the service worker's code.
 fn version(html: &str, map: &str) -> String {
     // Of a page that is finished again, without the version that it had.
@@ -394,12 +418,10 @@ fn headers(html: &str, names: &BTreeMap<&str, String>) -> Result<String> {
     let policy = policy(html).map_or_else(|| content(PAGE, "has an unread policy"), Ok)?;
     let mut headers = format!(
         "/*\n  Content-Security-Policy: {policy}\n  X-Content-Type-Options: nosniff\n  \
-         Referrer-Policy: no-referrer\n  Cache-Control: no-cache\n"
+         Referrer-Policy: no-referrer\n"
     );
     for name in names.values() {
-        headers += &format!(
-            "/{name}\n  ! Cache-Control\n  Cache-Control: public, max-age=31536000, immutable\n"
-        );
+        headers += &format!("/{name}\n  Cache-Control: public, max-age=31536000, immutable\n");
     }
     Ok(headers)
 }

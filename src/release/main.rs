@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-Usage: gflownet-tour-release                        finish the folder that Trunk is building
+Usage: gflownet-tour-release                        finish the folder that Trunk is building; the
+                                                    variable GFLOWNET_TOUR_ADDRESS may say
+                                                    where it will be, as https://HOST/PATH/
        gflownet-tour-release finish FOLDER          finish a folder
        gflownet-tour-release compress FOLDER KEPT   put .br and .gz beside its files; what was
                                                     compressed before is taken from KEPT";
@@ -13,15 +15,18 @@ Usage: gflownet-tour-release                        finish the folder that Trunk
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let address = env::var(gflownet_tour_release::ADDRESS).ok();
+    let finish =
+        |folder: &str| gflownet_tour_release::finish(Path::new(folder), address.as_deref());
     let outcome = match arguments.as_slice() {
         [] => match env::var("TRUNK_STAGING_DIR") {
-            Ok(folder) => gflownet_tour_release::finish(Path::new(&folder)),
+            Ok(folder) => finish(&folder),
             Err(_) => {
                 eprintln!("error: TRUNK_STAGING_DIR is not set; Trunk sets it\n\n{USAGE}");
                 return ExitCode::from(2);
             }
         },
-        ["finish", folder] => gflownet_tour_release::finish(Path::new(folder)),
+        ["finish", folder] => finish(folder),
         ["compress", folder, kept] => {
             gflownet_tour_release::compress(Path::new(folder), Path::new(kept))
         }

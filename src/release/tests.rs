@@ -260,3 +260,18 @@ fn a_folder_is_finished_whole_or_left_and_then_compressed() {
 fn is_packed(name: &str) -> bool {
     compress::is_compressed(name)
 }
+
+#[test]
+fn the_picture_of_a_link_gets_a_whole_address() {
+    let html = r#"<meta property="og:image" content="og.png" />"#;
+    let whole = with_address(html, "https://example.org/tour/").expect("an address");
+    assert_eq!(
+        whole,
+        r#"<meta property="og:image" content="https://example.org/tour/og.png" />"#
+    );
+    assert_eq!(with_address(&whole, "https://a.org").expect("done"), whole);
+    for bad in ["", "example.org", "https://a.org/\"", "javascript:x"] {
+        let why = with_address(html, bad).expect_err(bad).to_string();
+        assert!(why.contains("GFLOWNET_TOUR_ADDRESS"), "{why}");
+    }
+}

@@ -121,8 +121,17 @@ pub fn variants(base: &Experiment) -> Vec<Experiment> {
     rows
 }
 
+/// The rows of a batch that are drawn backwards in the second half of the table of objectives: as
+/// many as in the solved recipes.
+const REPLAY: BackwardRollouts = BackwardRollouts::Archive {
+    rows: 50,
+    from_iteration: 20,
+    priority: Priority::Reward,
+};
+
 /// The recipe of an experiment by every objective, as experiments with the objectives' names. One
-/// that has to draw its own trajectories does so.
+/// that has to draw its own trajectories does so. Where the recipe draws no row backwards, the
+/// others follow once more, with 50 rows of an archive.
 pub fn objectives(base: &Experiment) -> Vec<Experiment> {
     let with = |objective: Objective| {
         let options = Options {
@@ -147,7 +156,26 @@ pub fn objectives(base: &Experiment) -> Vec<Experiment> {
             },
         }
     };
-    Objective::ALL.map(with).into()
+    let mut rows: Vec<Experiment> = Objective::ALL.map(with).into();
+    if base.options.backward_rollouts == BackwardRollouts::None {
+        let replayed = rows
+            .clone()
+            .into_iter()
+            .filter(|row| row.options.objective.is_off_policy());
+        rows.extend(replayed.map(|row| Experiment {
+            options: Options {
+                backward_rollouts: REPLAY,
+                ..row.options
+            },
+            ..row
+        }));
+    }
+    rows
+}
+
+/// Whether a row of [`objectives`] has the rows drawn backwards that its base has not.
+fn is_replayed(row: &Row) -> bool {
+    row.recipe.options.backward_rollouts == REPLAY
 }
 
 /// The importance-weighted log Z of a run, in nats.
@@ -197,7 +225,19 @@ pub fn row(change: &str, runs: &[Scored]) -> Row {
             .iter()
             .map(|run| rounded(run.metrics.total_variation, 6))
             .collect(),
+        mode_masses: Vec::new(),
         recipe,
+    }
+}
+
+/// The row of an objective's runs: with every seed's mass per mode, which says who lost one.
+pub fn objective_row(objective: &str, runs: &[Scored]) -> Row {
+    let masses = runs.iter().map(|run| run.result.mode_mass.iter());
+    Row {
+        mode_masses: masses
+            .map(|masses| masses.map(|&mass| rounded(mass, 6)).collect())
+            .collect(),
+        ..row(objective, runs)
     }
 }
 
@@ -219,7 +259,10 @@ pub fn text(ablation: &Ablation) -> String {
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for row in &ablation.rows {
         rows.push(vec![
-            row.change.clone(),
+            match is_replayed(row) && !row.mode_masses.is_empty() {
+                true => format!("{}, 50 rows backwards", row.change),
+                false => row.change.clone(),
+            },
             row.parameters.to_string(),
             format!("{:.4}", row.total_variation),
             format!("{:.4}", row.kl_target_model),
@@ -244,6 +287,12 @@ mod tests {
                 assert_eq!(Recipe::of(row).validate(), Ok(()));
             }
             assert_eq!(Recipe::of(&rows[0]), Recipe::of(base));
+            let is_replayed = base.options.backward_rollouts != BackwardRollouts::None;
+            assert_eq!(rows.len(), if is_replayed { 5 } else { 9 });
+            for row in &rows[5..] {
+                assert_eq!(row.options.backward_rollouts, REPLAY);
+                assert_eq!(Recipe::of(row).validate(), Ok(()));
+            }
         }
     }
 

@@ -7,11 +7,12 @@ use crate::experiment::{self, DEFAULT_SEED, Experiment, TEMPERED};
 use crate::pytorch;
 use crate::tempered::TemperedRecipe;
 use crate::trainer::Progress;
-use crate::weights::ablation::{self as table, Ablation};
+use crate::weights::ablation::{self as table, Ablation, Row};
 use crate::weights::manifest::{self, Manifest, ModelEntry, Recipe, TemperedEntry};
 use crate::weights::{self, WeightsError};
 use burn::tensor::Device;
 use clap::{Parser, ValueEnum};
+use gflownet_tour_core::lab;
 use gflownet_tour_onnx as onnx;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeSet;
@@ -46,8 +47,8 @@ struct Args {
     /// Print this model's run as a PyTorch script (with --seed and --iterations), and train nothing
     #[arg(long, value_name = "NAME", conflicts_with_all = ["only", "trainer", "device", "format", "ablate"])]
     pytorch: Option<String>,
-    /// Train this model's recipe by every objective and print what each reaches; write nothing. Give
-    /// it --seeds too
+    /// Train this model's recipe by every objective and write NAME.objectives.json, but no model.
+    /// NAME may also be the laboratory's recipe, hard_off_policy_steady. Give it --seeds too
     #[arg(
         long,
         value_name = "NAME",
@@ -210,14 +211,16 @@ fn run(args: &Args) -> Result<(), CommandError> {
         return Ok(());
     }
     if let Some(name) = &args.ablate {
-        return ablate(args, name, &experiments);
+        return tabulate(args, name, "ablation", &experiments, ablation::row);
     }
     if let Some(name) = &args.objectives {
-        print!(
-            "{}",
-            ablation::text(&measure(args, name, &experiments, interrupted()?)?)
+        return tabulate(
+            args,
+            name,
+            "objectives",
+            &experiments,
+            ablation::objective_row,
         );
-        return Ok(());
     }
     let runner = runner(args)?;
     if let Runner::Burn(_) = runner
@@ -278,13 +281,26 @@ fn interrupted() -> Result<&'static AtomicBool, CommandError> {
     Ok(interrupted)
 }
 
-/// Trains the recipe called `name` with one option changed at a time, and writes the table.
-fn ablate(args: &Args, name: &str, variants: &[Experiment]) -> Result<(), CommandError> {
+/// Trains variants of the recipe called `name`, scores them by `row`, and writes the table, whose
+/// file says its `kind`.
+fn tabulate(
+    args: &Args,
+    name: &str,
+    kind: &str,
+    variants: &[Experiment],
+    row: fn(&str, &[Scored]) -> Row,
+) -> Result<(), CommandError> {
     let mut staging = Staging::open(&args.out)?;
     let interrupted = interrupted()?;
-    let ablation = measure(args, name, variants, interrupted)?;
+    let runs = train_models(args, variants, &Runner::Fused, interrupted)?;
+    let rows = variants.iter().zip(&runs);
+    let ablation = Ablation {
+        experiment: name.to_owned(),
+        seeds: (0..args.seeds).map(|i| args.seed + i).collect(),
+        rows: rows.map(|(e, runs)| row(e.name, runs)).collect(),
+    };
     let text = table::to_json(&ablation).map_err(artifact("table", name))?;
-    staging.write(format!("{name}.ablation.json"), text.as_bytes())?;
+    staging.write(format!("{name}.{kind}.json"), text.as_bytes())?;
     if interrupted.load(Ordering::Relaxed) {
         return Err(CommandError::Interrupted);
     }
@@ -293,27 +309,13 @@ fn ablate(args: &Args, name: &str, variants: &[Experiment]) -> Result<(), Comman
     Ok(())
 }
 
-/// Trains variants of the recipe called `name` and scores them, a row each.
-fn measure(
-    args: &Args,
-    name: &str,
-    variants: &[Experiment],
-    interrupted: &AtomicBool,
-) -> Result<Ablation, CommandError> {
-    let runs = train_models(args, variants, &Runner::Fused, interrupted)?;
-    let rows = variants.iter().zip(&runs);
-    Ok(Ablation {
-        experiment: name.to_owned(),
-        seeds: (0..args.seeds).map(|i| args.seed + i).collect(),
-        rows: rows.map(|(e, runs)| ablation::row(e.name, runs)).collect(),
-    })
-}
-
 /// The experiments to train, in the order of the table: with --ablate or --objectives, the rows of
 /// its table.
 fn chosen(args: &Args) -> Result<Vec<Experiment>, CommandError> {
+    let base = args.objectives.as_deref().map(lab::preset_named);
     for name in args.only.iter().chain(&args.ablate).chain(&args.objectives) {
-        if Experiment::named(name).is_none() && name != TEMPERED.name {
+        let is_named = Experiment::named(name).is_some() || name == TEMPERED.name;
+        if !is_named && base.flatten().is_none_or(|base| base.name != name) {
             return Err(CommandError::UnknownModel { name: name.clone() });
         }
     }
@@ -343,7 +345,7 @@ fn chosen(args: &Args) -> Result<Vec<Experiment>, CommandError> {
             false => Ok(variants),
         };
     }
-    if let Some(base) = args.objectives.as_deref().and_then(Experiment::named) {
+    if let Some(base) = base.flatten() {
         return Ok(ablation::objectives(&iterations(base)));
     }
     let only: BTreeSet<&str> = args.only.iter().map(String::as_str).collect();

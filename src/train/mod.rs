@@ -17,10 +17,10 @@ use crate::noise::ThreefryRng;
 use crate::options::Options;
 use crate::policy::Policy;
 use crate::rollout::Rollout;
-use crate::trainer::{ADAM_BETA_1, ADAM_EPSILON, Progress, Trainer, noise_seed, stream};
+use crate::trainer::{ADAM_BETA_1, ADAM_EPSILON, FLOW_RATE, Progress, Trainer, noise_seed, stream};
 use crate::weights::manifest::Recipe;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
-use burn::module::ParamGroup;
+use burn::module::{ParamGroup, list_param_ids};
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::Device;
 use net::{Loss, ReadError, Sampler};
@@ -158,8 +158,10 @@ pub fn train_with_burn(
     }
 
     let log_z_group = ParamGroup::from_ids(vec![sampler.log_z.id]);
+    let flow_group = ParamGroup::from_ids(sampler.flow.iter().flat_map(list_param_ids).collect());
     let rates = ModuleLrScheduler::new(recipe.learning_rate)
         .with_group(log_z_group, recipe.log_z_learning_rate)
+        .with_group(flow_group, FLOW_RATE * recipe.learning_rate)
         .step();
     let mut adam = AdamConfig::new()
         .with_beta_1(ADAM_BETA_1 as f32)

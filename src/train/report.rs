@@ -157,6 +157,8 @@ impl Scored {
         Ok(Model {
             forward: self.trained.forward.clone(),
             backward: self.trained.backward.clone(),
+            // No experiment of the table learns one.
+            flow: None,
             log_z: self.trained.log_z,
             metadata: metadata.map(|(key, value)| (key.to_owned(), value)).into(),
         })

@@ -45,7 +45,8 @@ pub struct Memory {
 pub struct Chrome {
     process: Child,
     socket: Socket,
-    /// The tab's protocol session.
+    /// The tab, and its protocol session.
+    tab: String,
     session: String,
     /// Its workers' sessions.
     workers: Vec<String>,
@@ -112,6 +113,7 @@ impl Chrome {
         let mut chrome = Chrome {
             process,
             socket,
+            tab: String::new(),
             session: String::new(),
             workers: Vec::new(),
             last_id: 0,
@@ -125,6 +127,7 @@ impl Chrome {
             "Target.attachToTarget",
             json!({ "targetId": tab["targetId"], "flatten": true }),
         );
+        chrome.tab = text(&tab["targetId"]);
         chrome.session = text(&attached["sessionId"]);
         for (method, parameters) in [
             ("Page.enable", json!({})),
@@ -272,6 +275,7 @@ impl Chrome {
         let code = match key {
             "Tab" => 9,
             "Enter" => 13,
+            "Space" => 32,
             "Escape" => 27,
             "End" => 35,
             "Home" => 36,
@@ -281,10 +285,26 @@ impl Chrome {
             "ArrowDown" => 40,
             _ => panic!("no code for the key {key}"),
         };
-        for kind in ["rawKeyDown", "keyUp"] {
+        // A key that has a character does nothing without it.
+        let character = match key {
+            "Enter" => "\r",
+            "Space" => " ",
+            _ => "",
+        };
+        let name = if key == "Space" { " " } else { key };
+        for kind in ["rawKeyDown", "char", "keyUp"] {
+            if kind == "char" && character.is_empty() {
+                continue;
+            }
             self.call(
                 "Input.dispatchKeyEvent",
-                json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code }),
+                json!({
+                    "type": kind,
+                    "key": name,
+                    "code": key,
+                    "text": character,
+                    "windowsVirtualKeyCode": code,
+                }),
             );
         }
     }
@@ -299,14 +319,54 @@ impl Chrome {
 
     /// Set the viewport's size in CSS pixels and the colour scheme, "light" or "dark".
     pub fn screen(&mut self, width: u32, height: u32, scheme: &str) {
+        self.screen_of(width, height, 1);
+        self.prefers(scheme, "no-preference");
+    }
+
+    /// Set the viewport's size in CSS pixels, and how many of the screen's make one of these.
+    pub fn screen_of(&mut self, width: u32, height: u32, ratio: u32) {
         self.call(
             "Emulation.setDeviceMetricsOverride",
-            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 }),
+            json!({
+                "width": width,
+                "height": height,
+                "deviceScaleFactor": ratio,
+                "mobile": width < 600,
+            }),
         );
+    }
+
+    /// Set the reader's colour scheme, and "reduce" or "no-preference" for motion.
+    pub fn prefers(&mut self, scheme: &str, motion: &str) {
         self.call(
             "Emulation.setEmulatedMedia",
-            json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] }),
+            json!({ "features": [
+                { "name": "prefers-color-scheme", "value": scheme },
+                { "name": "prefers-reduced-motion", "value": motion },
+            ] }),
         );
+    }
+
+    /// Put another tab before this one: the page is hidden, and nothing of it is drawn.
+    pub fn hide(&mut self) {
+        self.activate(None);
+    }
+
+    /// Bring the tab back.
+    pub fn show(&mut self) {
+        self.activate(Some(self.tab.clone()));
+    }
+
+    /// Brings a tab to the front; none is a new one.
+    fn activate(&mut self, tab: Option<String>) {
+        // Tabs are the browser's matter.
+        let session = std::mem::take(&mut self.session);
+        let tab = tab.unwrap_or_else(|| {
+            let other = self.call("Target.createTarget", json!({ "url": "about:blank" }));
+            text(&other["targetId"])
+        });
+        self.call("Target.activateTarget", json!({ "targetId": tab }));
+        self.session = session;
     }
 
     /// Whether pages may write to the clipboard, and can do so without a reader in front of them.

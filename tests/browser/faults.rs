@@ -202,7 +202,7 @@ fn a_worker_that_hangs_is_started_again() {
     };
     visit.chrome.before_pages(
         "{ const every = window.setInterval;
-           window.setInterval = (act, ms, ...rest) => every(act, ms / 5, ...rest); }",
+           window.setInterval = (act, ms, ...rest) => every(act, ms / 3, ...rest); }",
     );
     visit.chrome.open(&visit.site.url());
     let name = "easy_correct";

@@ -4,11 +4,13 @@
 //! unless the variable `GFLOWNET_TOUR_DIST` names a folder that holds a build of the page.
 #![cfg(not(target_arch = "wasm32"))]
 
+mod access;
 mod article;
 mod budgets;
 mod chrome;
 mod faults;
 mod firefox;
+mod lab;
 mod offline;
 mod pictures;
 mod policy;
@@ -1214,7 +1216,11 @@ fn without_storage_predictions_last_as_long_as_the_page() {
 
 /// The laboratory of the page, begun by a link.
 fn laboratory(query: &str, prepare: impl FnOnce(&Site)) -> Option<Visit> {
-    let mut visit = visit(Gpu::Denied, prepare)?;
+    laboratory_with(Gpu::Denied, query, prepare)
+}
+
+fn laboratory_with(gpu: Gpu, query: &str, prepare: impl FnOnce(&Site)) -> Option<Visit> {
+    let mut visit = visit(gpu, prepare)?;
     // Tests that stop a worker have to know it.
     visit.chrome.eval(
         "window.workers = [];
@@ -1222,6 +1228,9 @@ fn laboratory(query: &str, prepare: impl FnOnce(&Site)) -> Option<Visit> {
              constructor(...all) { super(...all); window.workers.push(this); }
          }",
     );
+    visit
+        .chrome
+        .until("document.querySelector('#lab') !== null");
     visit.chrome.eval(&format!(
         "location.hash = 'lab?{query}'; document.querySelector('#lab').scrollIntoView()"
     ));
@@ -1376,6 +1385,14 @@ fn a_run_survives_a_reload_and_its_files_the_way_out_and_in() {
     assert!(curves.lines().any(|row| row.starts_with("60,")), "{curves}");
     assert!(text("hard_off_policy.py").contains("BATCH = 32"));
     assert!(bytes("hard_off_policy.png").starts_with(b"\x89PNG"));
+    for name in ["hard_off_policy.svg", "hard_off_policy-curves.svg"] {
+        let text = text(name);
+        let picture = roxmltree::Document::parse(&text).expect(name);
+        let lines = picture
+            .descendants()
+            .filter(|node| node.has_tag_name("path"));
+        assert!(lines.count() > 5, "{name}");
+    }
 
     // A reload keeps the run, and it can go on where there is more to do.
     visit.chrome.open("about:blank");
@@ -1436,7 +1453,7 @@ fn a_pinned_run_goes_on_beside_another() {
     // The bench is empty, the pinned run goes on, and its curve is there.
     let iteration = "document.querySelector('.lab-watch').dataset.iteration";
     assert_eq!(visit.chrome.text(iteration), "\u{2013}");
-    let lines = "document.querySelectorAll('.lab-curves path.bug').length";
+    let lines = "document.querySelectorAll('.lab-curves path.pin-a').length";
     assert_eq!(visit.chrome.number(lines), 3.0);
     visit.lab_set("#lab-batch", "16");
     visit.lab_click(".lab-play");
@@ -1688,95 +1705,4 @@ fn a_laboratory_that_cannot_be_loaded_says_why_and_the_page_goes_on() {
     assert!(words.contains("could not be loaded"), "{words}");
     visit.shows("easy_correct", "model", "table");
     visit.lacked("lab_bg.wasm");
-}
-
-/// What a browser trains is what a native program trains.
-#[test]
-fn a_browsers_training_is_the_native_one() {
-    use gflownet_tour::files::Files;
-    use gflownet_tour::message::{
-        Begin, FromEngine, FromRun, Look, Phase, ToEngine, ToRun, decode, encode,
-    };
-    use gflownet_tour::trainer::Trainer;
-    use gflownet_tour_core::lab::Settings;
-
-    let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {
-        return;
-    };
-    let settings = Settings {
-        iterations: 200,
-        ..Settings::default()
-    };
-    let begin = Begin {
-        run: 1,
-        settings: settings.clone(),
-        look: Look {
-            range: settings.plot_range(),
-            cells: 10,
-            bins: 10,
-            samples: 10,
-            paths: 0,
-            sigma_scale: 1.0,
-            flow_cells: 0,
-        },
-        from: None,
-    };
-    let start = ToEngine::Start {
-        files: Files::default(),
-        kernels: false,
-        gpu: false,
-    };
-    let mut messages = vec![encode(&start).unwrap()];
-    for order in [ToRun::Begin(Box::new(begin)), ToRun::Play] {
-        messages.push(encode(&ToEngine::Run(encode(&order).unwrap())).unwrap());
-    }
-    visit.chrome.eval(&format!(
-        "(() => {{
-            window.heard = [];
-            const files = JSON.parse(document.getElementById('files').textContent);
-            const engine = `#${{files['engine.js']}},${{files['engine_bg.wasm']}}`;
-            const worker = new Worker(files['worker.js'] + engine, {{ type: 'module' }});
-            worker.onmessage = event => {{
-                window.heard.push(Array.from(event.data));
-                if (window.heard.length === 1)
-                    for (const message of {}) worker.postMessage(Uint8Array.from(message));
-            }};
-        }})()",
-        serde_json::json!(messages)
-    ));
-    let mut at = 0;
-    let report = loop {
-        visit.chrome.until(&format!("window.heard.length > {at}"));
-        let bytes = visit.chrome.eval(&format!("window.heard[{at}]"));
-        at += 1;
-        let bytes: Vec<u8> = serde_json::from_value(bytes).unwrap();
-        let Ok(FromEngine::Run(bytes)) = decode(&bytes) else {
-            continue;
-        };
-        match decode(&bytes).unwrap() {
-            FromRun::Report(report) if report.phase == Phase::Finished => break report,
-            FromRun::Report(_) => {}
-            FromRun::Refused { why, .. } => panic!("{why}"),
-        }
-    };
-    let recipe = settings.recipe();
-    let mut native = Trainer::new(&recipe, settings.seed);
-    for _ in 0..200 {
-        native.step();
-    }
-    let mut browsers = Trainer::new(&recipe, settings.seed);
-    assert!(browsers.restore(&report.checkpoint.expect("the last report has the weights")));
-    assert_eq!(browsers.iteration(), 200);
-    let mut largest = (browsers.log_z() - native.log_z()).abs();
-    for (a, b) in [
-        (browsers.forward(), native.forward()),
-        (browsers.backward(), native.backward()),
-    ] {
-        for (a, b) in a.parameters().iter().zip(b.parameters()) {
-            largest = largest.max((a - b).abs());
-        }
-    }
-    eprintln!("browser and native after 200 iterations: weights within {largest:e}");
-    assert!(largest < 1e-3, "{largest}");
-    visit.went_well();
 }

@@ -34,6 +34,9 @@ fn og() {
     let Some(mut visit) = shown(address, name, 1200, 630) else {
         return;
     };
+    visit
+        .chrome
+        .until(&format!("{}.dataset.sampled === '100000'", demo(name)));
     visit.chrome.eval(&format!(
         "(() => {{
             const figure = {}.querySelector('figure');
@@ -43,13 +46,13 @@ fn og() {
                 fail, and recover.';
             const words = document.createElement('div');
             words.append(title, promise);
-            words.style.cssText = 'flex: 0 0 370px; font-size: 26px; line-height: 1.35';
-            title.style.cssText = 'font-size: 50px; line-height: 1.1; margin: 0 0 24px';
+            words.style.cssText = 'flex: 0 0 450px; font-size: 29px; line-height: 1.35';
+            title.style.cssText = 'font-size: 58px; line-height: 1.1; margin: 0 0 24px';
             const card = document.createElement('div');
             card.style.cssText = 'position: fixed; inset: 0; z-index: 9; display: flex; \
                 align-items: center; gap: 30px; padding: 0 40px; background: var(--paper)';
             figure.style.cssText = 'flex: 1; min-width: 0; margin: 0; width: auto';
-            figure.querySelector('canvas').style.cssText = 'width: 100%; height: 480px';
+            figure.querySelector('canvas').style.cssText = 'width: 100%; height: 400px';
             card.append(words, figure);
             document.body.append(card);
             dispatchEvent(new Event('resize'));

@@ -93,7 +93,8 @@ window.reader = (() => {
         }
         return true;
     };
-    const reader = async ms => { = performance.now() + ms;
+    const reader = async ms => {
+        const end = performance.now() + ms;
         let count = 0;
         while (performance.now() < end) {
             await acts[one(often)]();

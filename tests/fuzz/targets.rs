@@ -1,6 +1,7 @@
 //! What is fuzzed: each function takes any bytes and must not panic, hang, or accept what it cannot
 //! write again. Used by cargo-fuzz and, without it, by `tests/fuzzing.rs`.
 
+use gflownet_tour_core::address;
 use gflownet_tour_core::density::{Tails, TerminalDensity};
 use gflownet_tour_core::kernels::{Answer, Request};
 use gflownet_tour_core::lab::{self, Asked};
@@ -17,6 +18,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
 pub const TARGETS: &[Target] = &[
+    ("address", address),
     ("manifest", manifest),
     ("messages", messages),
     ("settings", settings),
@@ -25,6 +27,20 @@ pub const TARGETS: &[Target] = &[
     ("weights", weights),
     ("wild_weights", wild_weights),
 ];
+
+/// The page's address. What is read can be written again.
+pub fn address(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let asked = address::parse(&text);
+    // The laboratory reads the rest.
+    trains(&lab::from_query(&asked.rest));
+    assert!(asked.notes.iter().map(String::len).sum::<usize>() < 10_000);
+    if let Some(state) = asked.state {
+        let again = address::parse(&address::write("setup", &state, ""));
+        assert_eq!(again.state.unwrap_or_default(), state);
+        assert_eq!(again.notes, [] as [String; 0]);
+    }
+}
 
 /// A link's words and a file of the laboratory's settings. What is read can be trained.
 pub fn settings(bytes: &[u8]) {

@@ -11,6 +11,7 @@ use crate::exploration::Exploration;
 use crate::objective::Objective;
 use crate::options::Schedule;
 use crate::policy::Inputs;
+use crate::trainer::FLOW_RATE;
 use crate::weights::manifest::Recipe;
 use std::fmt::Write;
 
@@ -49,6 +50,7 @@ fn describe(recipe: &Recipe, seed: u64) -> (String, Vec<&'static str>) {
     let objective = options.objective;
     if objective.learns_flow() {
         flags.push("learned_flow");
+        numbers.push(("FLOW_RATE", FLOW_RATE));
     } else {
         flags.push("whole");
     }

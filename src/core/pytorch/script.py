@@ -235,10 +235,10 @@ def train():
 #: if learned_backward
     networks += backward_policy.parameters()
 #: end
-#: if learned_flow
-    networks += flow.parameters()
-#: end
     groups = [{"params": networks, "base": LEARNING_RATE}]
+#: if learned_flow
+    groups.append({"params": flow.parameters(), "base": FLOW_RATE * LEARNING_RATE})
+#: end
 #: if learned_log_z
     groups.append({"params": [log_z], "base": LOG_Z_LEARNING_RATE})
 #: end

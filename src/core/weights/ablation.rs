@@ -37,6 +37,9 @@ pub struct Row {
     pub importance_log_z_error: f64,
     /// The total variation of every seed, in the order of the seeds.
     pub total_variations: Vec<f64>,
+    /// The mass per mode of every seed; empty in a table of options.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mode_masses: Vec<Vec<f64>>,
 }
 
 /// Reads a table. `file` is the name that errors give.
@@ -92,6 +95,7 @@ mod tests {
                 log_z_error: -0.04,
                 importance_log_z_error: 0.001,
                 total_variations: vec![0.03, 0.04],
+                mode_masses: Vec::new(),
             }],
         }
     }

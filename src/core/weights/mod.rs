@@ -24,7 +24,8 @@ use std::collections::BTreeMap;
 /// row-major. Where a policy reads step features, its first layer is one for each step: `0.weight`
 /// `[5, 64, 14]` and `0.bias` `[5, 64]`. Other widths than 64 are told by the shapes, and standard
 /// deviations that are not the usual ones by the metadata `std_range`, as `{"min_std":0.05,
-/// "max_std":2.0}`.
+/// "max_std":2.0}`. A model whose objective learned a flow has that network too, of the same shape
+/// under `flow.`: the first of its two outputs is log F(x, t).
 ///
 /// ```
 /// use gflownet_tour_core::weights::{self, Model};
@@ -43,6 +44,8 @@ pub struct Model {
     pub forward: Policy<f32>,
     /// The backward policy, which only training needs.
     pub backward: Policy<f32>,
+    /// The network whose mean is log F(x, t), in nats, where the objective learned one.
+    pub flow: Option<Policy<f32>>,
     /// The learned log Z, in nats.
     pub log_z: f32,
     /// What the file says of itself: the recipe (JSON), the seed, the experiment's name.
@@ -222,6 +225,10 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Model, WeightsError> {
     Ok(Model {
         forward: policy(file, &tensors, "forward")?.with_std_range(std_range),
         backward: policy(file, &tensors, "backward")?.with_std_range(std_range),
+        flow: match tensors.names().iter().any(|name| name.starts_with("flow.")) {
+            true => Some(policy(file, &tensors, "flow")?),
+            false => None,
+        },
         log_z: read(file, &tensors, LOG_Z, &[1])?[0],
         metadata,
     })
@@ -349,7 +356,9 @@ fn finite(file: &str, name: &str, values: Vec<f32>) -> Result<Vec<f32>, WeightsE
 /// The bytes of a model's safetensors file. Both policies have the forward one's standard deviations.
 pub fn serialize(model: &Model) -> Vec<u8> {
     let mut tensors = Vec::new();
-    for (prefix, policy) in [("backward", &model.backward), ("forward", &model.forward)] {
+    let policies = [("backward", &model.backward), ("forward", &model.forward)];
+    let flow = model.flow.as_ref().map(|flow| ("flow", flow));
+    for (prefix, policy) in policies.into_iter().chain(flow) {
         push_policy(&mut tensors, prefix, policy);
     }
     tensors.push(Tensor::f32(LOG_Z.into(), vec![1], &[model.log_z]));
@@ -448,6 +457,7 @@ mod tests {
         Model {
             forward: Policy::init(HIDDEN, &mut ThreefryRng::new(1, 0)),
             backward: Policy::init(HIDDEN, &mut ThreefryRng::new(1, 1)),
+            flow: None,
             log_z: 0.625,
             metadata: ["name", "recipe", "seed"]
                 .map(|key| (key.to_owned(), format!("the \"{key}\"")))
@@ -536,6 +546,31 @@ mod tests {
             "m.safetensors: tensor `forward.0.weight` has shape [0, 64, 14] instead of [64, 2]; \
              retrain it",
         );
+    }
+
+    #[test]
+    fn a_model_with_a_flow_survives_and_is_checked_as_one() {
+        let inputs = Inputs::StepFeatures { steps: 5 };
+        let flows = [
+            (model(), Policy::init(HIDDEN, &mut ThreefryRng::new(1, 8))),
+            (
+                model_with_features(),
+                Policy::init_with(inputs, HIDDEN, &mut ThreefryRng::new(1, 8)),
+            ),
+        ];
+        for (model, flow) in flows {
+            let model = Model {
+                flow: Some(flow),
+                ..model
+            };
+            assert_eq!(parse("m.safetensors", &serialize(&model)).unwrap(), model);
+            check(
+                &with_tensor_of(&model, "flow.2.bias", None),
+                "m.safetensors has no tensor `flow.2.bias`: it is not a model of this tour; \
+                 retrain it",
+            );
+        }
+        assert!(!String::from_utf8_lossy(&serialize(&model())).contains("flow."));
     }
 
     #[test]
