@@ -96,7 +96,8 @@ mod tests {
 
     /// The values of an attribute, in order.
     fn values<'a>(html: &'a str, attribute: &str) -> Vec<&'a str> {
-        let parts = html.split(&format!(" {attribute}=\"") as &str).skip(1);
+        let begin = format!(" {attribute}=\"");
+        let parts = html.split(begin.as_str()).skip(1);
         parts.filter_map(|part| part.split('"').next()).collect()
     }
 
