@@ -9,6 +9,7 @@ pub mod figures;
 pub mod islands;
 pub mod models;
 pub mod prose;
+pub mod references;
 
 use gflownet_tour_page::numbers;
 use maud::{Markup, PreEscaped, html};
@@ -56,13 +57,28 @@ pub fn body(models: &Models) -> Markup {
         main #text tabindex="-1" {
             @for section in &sections {
                 section id=(section.id) aria-labelledby={ (section.id) "-title" } {
-                    h2 id={ (section.id) "-title" } { (section.title) }
+                    (heading(2, section.id, section.title))
                     (section.text)
                 }
             }
         }
         // What the page's program reads of the trainings; not a script that runs.
         script #(numbers::ELEMENT) type="application/json" { (PreEscaped(models.shown())) }
+    }
+}
+
+/// A heading, and beside it a mark that links to it. A section's heading (level 2) is named after the
+/// section, which has the id itself.
+fn heading(level: u8, id: &str, title: &str) -> Markup {
+    html! {
+        div.heading {
+            @if level == 2 {
+                h2 id={ (id) "-title" } { (title) }
+            } @else {
+                h3 id=(id) { (title) }
+            }
+            a.anchor href={ "#" (id) } aria-label={ "Link to: " (title) } { "#" }
+        }
     }
 }
 
@@ -116,6 +132,7 @@ mod tests {
         let mut ids = values(&html, "id");
         for link in values(&html, "href") {
             if let Some(place) = link.strip_prefix('#') {
+                let place = place.split('?').next().unwrap_or_default();
                 assert!(ids.contains(&place), "{link} leads nowhere");
             }
         }

@@ -2,8 +2,11 @@
 //! what was learned. No number about a model is written here by hand: they come from [`numbers`].
 
 use crate::figures;
+use crate::heading;
 use crate::islands;
 use crate::models::Models;
+use crate::references::{self, cite};
+use gflownet_tour_core::address::{self, Control};
 use gflownet_tour_core::archive::BackwardRollouts;
 use gflownet_tour_core::experiment::{BATCH, EXPERIMENTS, Experiment, HIDDEN, TEMPERED_BETAS};
 use gflownet_tour_core::exploration::Exploration;
@@ -80,10 +83,6 @@ fn formula(parts: &[&str]) -> Markup {
     }
 }
 
-fn cite(key: &str, words: &str) -> Markup {
-    html! { a.cite href={ "#ref-" (key) } { (words) } }
-}
-
 fn setup() -> Markup {
     let experiment = experiment(EASY);
     let picture = Picture::placeholder(experiment);
@@ -123,7 +122,7 @@ fn setup() -> Markup {
             (modes) " = " (fixed(experiment.target().log_partition(), 3))
             ". No model on this page is told that."
         }
-        h3 { "Walk, do not jump" }
+        (heading(3, "walk", "Walk, do not jump"))
         p {
             "A GFlowNet does not choose its point at once. It walks there. Every trajectory \
              begins in the same state, S₀, at " (math(tex::S0)) ", and takes "
@@ -162,7 +161,7 @@ fn setup() -> Markup {
              overlap at all. For the policy that knows nothing it is " (fixed(untrained, 2))
             "."
         }
-        h3 { "Balance" }
+        (heading(3, "balance", "Balance"))
         p {
             "What should the steps be? Take a second network that walks backward. Standing \
              at " (math(tex::X_T)) ", this backward policy " (math(tex::P_B))
@@ -195,11 +194,12 @@ fn setup() -> Markup {
         p {
             "then move both networks, and the one number " (math(tex::LOG_Z))
             ", a little downhill on the average, and repeat. GFlowNets are due to "
-            (cite("bengio", "Bengio et al. (2021)")) ", trajectory balance to "
-            (cite("malkin", "Malkin et al. (2022)"))
+            (cite("bengio")) ", trajectory balance to "
+            (cite("malkin"))
             "; that it is sound for continuous steps was shown by "
-            (cite("lahlou", "Lahlou et al. (2023)")) ". The experiments follow a "
-            (cite("torchgfn", "notebook of torchgfn")) "."
+            (cite("lahlou")) ". The experiments follow a "
+            (cite("torchgfn"))
+            ", and the idea of a tour through them is that of " (cite("viviano")) "."
         }
         p.try {
             b { "Try this. " }
@@ -619,7 +619,7 @@ fn lie_detector() -> Markup {
 /// What other seeds gave, where they were run.
 fn runs() -> Markup {
     html! {
-        h3 { "Seeds, not anecdotes" }
+        (heading(3, "seeds", "Seeds, not anecdotes"))
         p {
         "One run is an anecdote. Each recipe was therefore trained with "
         (numbers::seeds(EASY))
@@ -708,7 +708,11 @@ fn train_here() -> Markup {
         p {
             "Everything above was trained beforehand. Here you can train one yourself, on \
              this computer and nowhere else: draw a target, choose what the training does, \
-             and watch it work or fail."
+             and watch it work or fail. Beside trajectory balance there are detailed balance ("
+            (cite("foundations")) "), sub-trajectory balance (" (cite("madan"))
+            "), the log-variance loss (" (cite("richter"))
+            "), and the reverse KL divergence of variational inference, of which the balances are \
+             relatives (" (cite("variational")) ")."
         }
         (islands::laboratory())
     }
@@ -717,7 +721,7 @@ fn train_here() -> Markup {
 fn solved(models: &Models) -> Markup {
     let experiment = experiment(SOLVED);
     html! {
-        h3 #solved { "The same problem, solved" }
+        (heading(3, "solved", "The same problem, solved"))
         p {
             "Nothing in the problem stands in the way. Here are the same four modes after the same "
             (thousands(experiment.iterations as u64)) " rounds of " (BATCH)
@@ -835,7 +839,7 @@ fn worth(ablation: &Ablation) -> Markup {
 fn tempered(models: &Models) -> Markup {
     let (lowest, highest) = TEMPERED_BETAS;
     html! {
-        h3 #conditional { "A model that is told the temperature" }
+        (heading(3, "conditional", "A model that is told the temperature"))
         p {
             "So train for the tempered targets, and for all of them at once. With "
             (math(tex::BETA))
@@ -998,37 +1002,22 @@ fn colophon() -> Markup {
                 }
             }
         }
-        h3 { "References" }
-        ul.references {
-            li #ref-bengio {
-                "E. Bengio, M. Jain, M. Korablyov, D. Precup and Y. Bengio. Flow network \
-                 based generative models for non-iterative diverse candidate generation. \
-                 NeurIPS 2021. "
-                a href="https://arxiv.org/abs/2106.04399" { "arXiv:2106.04399" }
+        (heading(3, "share", "Links and lectures"))
+        p {
+            "What you set on this page is in its address, so that a link to it shows what you see. Each \
+             demo copies a link of its own, and the mark beside a heading one to that place. A teacher can \
+             choose which controls a link shows, by a word in it: with "
+            code { "controls=temperature,resample" } " "
+            a href={ "#happy-case?v=" (address::VERSION) "&controls=temperature,resample" } {
+                "these two are left"
             }
-            li #ref-malkin {
-                "N. Malkin, M. Jain, E. Bengio, C. Sun and Y. Bengio. Trajectory balance: \
-                 improved credit assignment in GFlowNets. NeurIPS 2022. "
-                a href="https://arxiv.org/abs/2201.13259" { "arXiv:2201.13259" }
-            }
-            li #ref-lahlou {
-                "S. Lahlou, T. Deleu, P. Lemos, D. Zhang, A. Volokhova, A. Hernández-García, \
-                 L. N. Ezzine, Y. Bengio and N. Malkin. A theory of continuous generative \
-                 flow networks. ICML 2023. "
-                a href="https://arxiv.org/abs/2301.12594" { "arXiv:2301.12594" }
-            }
-            li #ref-torchgfn {
-                "torchgfn, a PyTorch library for GFlowNets: the notebook on a continuous \
-                 line. "
-                a href="https://github.com/GFNOrg/torchgfn/tree/master/tutorials/notebooks" {
-                    "github.com/GFNOrg/torchgfn"
-                }
-            }
-            li #ref-viviano {
-                "Viviano. Continuous GFlowNets, in your browser. 2026. The idea of such a \
-                 tour, and the five experiments, are from there; text, code and weights here \
-                 are our own."
-            }
+            ", with " code { "controls=none" } " none are. The names are "
+            (enumeration(&Control::ALL.map(|(_, name)| name.to_owned()))) "; "
+            a href={ "#happy-case?v=" (address::VERSION) } { "here are all of them again" } "."
         }
+        (heading(3, "references", "References"))
+        (references::list())
+        p { "To cite this page itself:" }
+        (references::bibtex())
     }
 }

@@ -76,6 +76,12 @@ impl AddressBar {
             }
         });
         bar.close_on_escape();
+        // Buttons that do nothing without this program.
+        while let Ok(Some(button)) = document().query_selector("button[data-copies][hidden]") {
+            if button.remove_attribute("hidden").is_err() {
+                break;
+            }
+        }
         Effect::new(move |_| {
             bar.state.track();
             if let Some(timer) = bar.timer.get_value() {
@@ -298,10 +304,12 @@ fn place_of(group: &str) -> Option<String> {
     let mut element = document().query_selector(&selector).ok().flatten()?;
     while element.tag_name() != "SECTION" {
         element = match element.previous_element_sibling() {
-            Some(before) if before.tag_name() == "H3" && !before.id().is_empty() => {
-                return Some(before.id());
+            Some(before) => {
+                if let Ok(Some(heading)) = before.query_selector("h3[id]") {
+                    return Some(heading.id());
+                }
+                before
             }
-            Some(before) => before,
             None => element.parent_element()?,
         };
     }

@@ -217,11 +217,11 @@ fn a_folder_is_finished_whole_or_left_and_then_compressed() {
     }
     fs::write(folder.join("page.js"), "import './start.js'").expect("written");
     let before = list(&folder).expect("listed");
-    finish(&folder).expect_err("it imports by name");
+    finish(&folder, None).expect_err("it imports by name");
     assert_eq!(list(&folder).expect("listed"), before);
 
     fs::write(folder.join("page.js"), "1".repeat(1000)).expect("written");
-    finish(&folder).expect("sound");
+    finish(&folder, None).expect("sound");
     let kept = place.path().join("kept");
     compress(&folder, &kept).expect("compressed");
     for name in list(&folder).expect("listed") {
@@ -253,7 +253,7 @@ fn a_folder_is_finished_whole_or_left_and_then_compressed() {
     assert!(!kept.join("0000000000000000.gz").exists());
 
     // Finishing again begins without them.
-    finish(&folder).expect("sound");
+    finish(&folder, None).expect("sound");
     assert!(!folder.join("index.html.br").exists());
 }
 
