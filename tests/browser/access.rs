@@ -366,20 +366,17 @@ fn the_theme_follows_the_system_or_the_reader() {
 
 #[test]
 fn without_storage_the_theme_lasts_as_long_as_the_page() {
-    let deny = "<script>Object.defineProperty(window, 'localStorage', {
+    let deny = "Object.defineProperty(window, 'localStorage', {
         get() { throw new DOMException('denied', 'SecurityError'); },
-    });</script>";
+    });\n";
     let Some(mut visit) = visit(Gpu::Denied, |site| {
-        site.edit("index.html", |html| {
-            let html = String::from_utf8(html).expect("text");
-            html.replacen("<head>", &format!("<head>{deny}"), 1).into()
-        });
+        site.edit("start.js", |script| [deny.as_bytes(), &script].concat());
     }) else {
         return;
     };
     visit
         .chrome
-        .until("document.getElementById('theme') !== null");
+        .until("document.querySelector('#theme:not([disabled])') !== null");
     let paper = "getComputedStyle(document.body).backgroundColor";
     let light = visit.chrome.text(paper);
     choose_theme(&mut visit, "dark");
@@ -387,7 +384,7 @@ fn without_storage_the_theme_lasts_as_long_as_the_page() {
     visit.chrome.open(&visit.site.url());
     visit
         .chrome
-        .until("document.getElementById('theme') !== null");
+        .until("document.querySelector('#theme:not([disabled])') !== null");
     assert_eq!(visit.chrome.text(paper), light);
     visit.went_well();
 }
