@@ -59,22 +59,24 @@ fn output(program: &str, arguments: &[&str]) -> String {
     String::from_utf8(run.stdout).unwrap()
 }
 
-/// Every file that git follows, but those of others.
+/// Every file that git follows.
 fn paths() -> Vec<String> {
     let listed = output("git", &["ls-files", "-z"]);
     let paths = listed.split_terminator('\0').map(str::to_owned);
     // One that was just deleted is still listed.
-    let kept = |path: &String| !path.contains("/vendor/") && root().join(path).exists();
-    paths.filter(kept).collect()
+    paths.filter(|path| root().join(path).exists()).collect()
 }
 
-/// All of them that are text.
+/// All of them that are text and ours.
 fn texts() -> Vec<File> {
     let read = |path: String| {
         let text = String::from_utf8(fs::read(root().join(&path)).ok()?).ok()?;
         (!text.contains('\0')).then_some(File { path, text })
     };
-    paths().into_iter().filter_map(read).collect()
+    let ours = paths()
+        .into_iter()
+        .filter(|path| !path.contains("/vendor/"));
+    ours.filter_map(read).collect()
 }
 
 /// What Cargo says of the workspace's own crates.
