@@ -94,7 +94,8 @@ mod tests {
 
     /// The values of an attribute, in order.
     fn values<'a>(html: &'a str, attribute: &str) -> Vec<&'a str> {
-        let parts = html.split(&format!(" {attribute}=\"") as &str).skip(1);
+        let start = format!(" {attribute}=\"");
+        let parts = html.split(&*start).skip(1);
         parts.filter_map(|part| part.split('"').next()).collect()
     }
 
