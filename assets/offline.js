@@ -13,6 +13,8 @@
   if (name && isSecureContext && navigator.serviceWorker) {
     settled
       .then(() => navigator.serviceWorker.register(new URL(name, document.baseURI)))
+      // Browsers look for a newer one by themselves, but when they like.
+      .then((registration) => registration.active && registration.update())
       .catch((error) => console.info(`The page is not kept for use without a connection: ${error}`));
   }
 }

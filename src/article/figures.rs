@@ -5,14 +5,15 @@ use crate::models::Models;
 use gflownet_tour_core::balance::BackwardLoop;
 use gflownet_tour_core::experiment::{EXPERIMENTS, Experiment};
 use gflownet_tour_core::weights::manifest::ModelEntry;
+use gflownet_tour_page::as_table;
 use gflownet_tour_page::format::{UNKNOWN, fixed, percent, place};
 use gflownet_tour_page::numbers;
 use gflownet_tour_page::picture::{
-    Curve, Picture, axis_top, centres, mean_of, target_curve, tempered_curve, total_variation,
-    within,
+    Curve, Picture, axis_top, centres, in_rows, mean_of, target_curve, tempered_curve,
+    total_variation, within,
 };
 use gflownet_tour_page::record::{self, Axis, Fate, ROWS};
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 use std::fmt::Write;
 
 /// The side of the box that lines are drawn in; the picture stretches it.
@@ -302,6 +303,28 @@ impl Band {
     }
 }
 
+/// The numbers of curves over the plotted range of `experiment`, to be opened.
+pub fn as_table(experiment: &Experiment, heads: &[&str], curves: &[&[f32]]) -> Markup {
+    let columns: Vec<Vec<f64>> = curves.iter().map(|curve| in_rows(curve)).collect();
+    let rows = as_table::rows_over(experiment.plot_range(), &columns, 3);
+    let table = as_table::html(
+        "Densities over x, each a mean over an equal part of the plot",
+        heads,
+        &rows,
+    );
+    html! {
+        details.as-table {
+            summary { "The numbers as a table" }
+            div.scroll { (PreEscaped(table)) }
+        }
+    }
+}
+
+/// The values of a curve.
+pub fn values(curve: &[(f64, f64)]) -> Vec<f32> {
+    curve.iter().map(|point| point.1 as f32).collect()
+}
+
 /// The figure of the policy that knows nothing.
 pub fn placeholder(experiment: &Experiment, picture: &Picture) -> Markup {
     let label = format!(
@@ -355,6 +378,7 @@ pub fn temperature(models: &Models) -> Markup {
                 span.key.dash { "modes" }
                 span.key.dot { "start, S₀" }
             }
+            (panels_table(models, &EXPERIMENTS[0]))
         }
         table.wide {
             caption {
@@ -377,6 +401,21 @@ pub fn temperature(models: &Models) -> Markup {
             }
         }
     }
+}
+
+/// The numbers of the panels.
+fn panels_table(models: &Models, experiment: &Experiment) -> Markup {
+    let mut heads = vec!["x".to_owned(), "target".to_owned()];
+    let mut curves = vec![values(&target_curve(experiment))];
+    for temperature in PANELS {
+        let at = fixed(temperature, 2);
+        heads.extend([format!("model, T = {at}"), format!("tempered, T = {at}")]);
+        curves.push(models.density(experiment, temperature).unwrap_or_default());
+        curves.push(values(&tempered_curve(experiment, temperature)));
+    }
+    let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
+    let curves: Vec<&[f32]> = curves.iter().map(Vec::as_slice).collect();
+    as_table(experiment, &heads, &curves)
 }
 
 fn panel(models: &Models, experiment: &Experiment, temperature: f64) -> Markup {
@@ -413,7 +452,7 @@ fn panel(models: &Models, experiment: &Experiment, temperature: f64) -> Markup {
         div.panel {
             p.panel-title {
                 "T = " (fixed(temperature, 2))
-                span { "blue to green: TV " b { (distance) } }
+                span { "model to tempered: TV " b { (distance) } }
             }
             div.plot { (plot(&scene)) }
         }

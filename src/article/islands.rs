@@ -85,6 +85,9 @@ pub fn demo(models: &Models, name: &str) -> Markup {
                         div.field.wide {
                             label for=(id("training")) { "Training" }
                             input.training #(id("training")) type="range" disabled value="100";
+                            input.training-number type="number" disabled
+                                value=[entry.map(|entry| entry.recipe.iterations)]
+                                aria-label="Iteration of the training, as a number";
                             button.play type="button" disabled { "Play" }
                         }
                         p.training-readout {}
@@ -114,6 +117,15 @@ pub fn demo(models: &Models, name: &str) -> Markup {
                 }
                 p.status { (STILL) " The model itself is on its way." }
                 (readout(experiment, count, still.as_ref(), entry))
+                (figures::as_table(
+                    experiment,
+                    &["x", "target", "model", "samples"],
+                    &[
+                        &figures::values(&target_curve(experiment)),
+                        &scene.picture.density,
+                        &scene.picture.histogram,
+                    ],
+                ))
             }
         },
     )
@@ -305,6 +317,16 @@ pub fn tempered(models: &Models) -> Markup {
                             dd { (thousands(TEMPERED_COUNT.into())) }
                         }
                     }
+                    (figures::as_table(
+                        &TEMPERED,
+                        &["x", "target", "model", "samples", "tempered"],
+                        &[
+                            &figures::values(&ink),
+                            &scene.picture.density,
+                            &scene.picture.histogram,
+                            &figures::values(&green),
+                        ],
+                    ))
                 }
             }
         },
@@ -385,7 +407,10 @@ pub fn history() -> Markup {
                         tr {
                             th scope="col" { "run" }
                             th scope="col" { "loss" }
-                            th scope="col" { (math(tex::EXP_LOG_Z)) }
+                            th scope="col" {
+                                span.unseen { "e to the log Z" }
+                                span aria-hidden="true" { (math(tex::EXP_LOG_Z)) }
+                            }
                             th scope="col" { "modes" }
                             th scope="col" { "total variation" }
                         }

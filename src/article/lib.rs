@@ -19,6 +19,7 @@ use models::Models;
 pub fn body(models: &Models) -> Markup {
     let sections = prose::sections(models);
     html! {
+        a.skip href="#text" { "To the text" }
         header {
             div.theme-place {
                 div.theme {
@@ -52,7 +53,8 @@ pub fn body(models: &Models) -> Markup {
                 }
             }
         }
-        main {
+        // The skip link's goal: it can have the focus, and Tab goes on from it.
+        main #text tabindex="-1" {
             @for section in &sections {
                 section id=(section.id) aria-labelledby={ (section.id) "-title" } {
                     (heading(2, section.id, section.title))

@@ -564,6 +564,9 @@ impl Worker {
             return;
         }
         state.on_gpu = decide(state).unwrap_or_else(|why| {
+            // A lost device may never answer, and knows better why.
+            let fault = state.gpu.as_ref().and_then(|gpu| gpu.fault());
+            let why = fault.map_or(why, str::to_owned);
             if let Some(run) = &mut state.run {
                 run.stay_on_cpu(why);
             }

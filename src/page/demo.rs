@@ -18,7 +18,7 @@ use super::screen::Screen;
 use super::scrub::{Scrub, Scrubber};
 use super::share::{AddressBar, CopyLink};
 use super::spoken::Spoken;
-use super::still::{Framed, Still};
+use super::still::{Framed, Still, Told};
 use gflownet_tour_core::address::{COUNTS, Control};
 use gflownet_tour_core::balance::BackwardLoop;
 use gflownet_tour_core::experiment::{self, Experiment};
@@ -211,6 +211,7 @@ pub fn Demo(index: usize) -> impl IntoView {
     let told = move |tell: fn(&BatchResult) -> String| {
         move || drawn.with(|d| d.as_ref().map_or_else(String::new, |d| tell(d)))
     };
+    let is_drawn = move || drawn.with(Option::is_some);
     let table = move || {
         let picture = drawn.with(|d| {
             let batch = d.as_ref();
@@ -258,7 +259,7 @@ pub fn Demo(index: usize) -> impl IntoView {
             data-histogram=told(|b| fingerprint(&b.histogram))
         >
             <figure>
-                <Framed still drawn=Signal::derive(move || drawn.with(Option::is_some))>
+                <Framed still=still.clone() drawn=Signal::derive(is_drawn)>
                     <canvas class="plot" node_ref=canvas role="img" aria-label=label></canvas>
                 </Framed>
                 <figcaption>
@@ -364,7 +365,9 @@ pub fn Demo(index: usize) -> impl IntoView {
                 {move || status.get().1}
             </p>
             <Spoken words=Signal::derive(spoken) />
-            <Readout experiment drawn tempered temperature count engine />
+            <Told still drawn=Signal::derive(is_drawn)>
+                <Readout experiment drawn tempered temperature count engine />
+            </Told>
             <AsTable of=format!("The numbers of {}", experiment.title) table />
         </div>
     }

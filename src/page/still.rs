@@ -1,4 +1,4 @@
-//! The picture that the article has of a figure until the live one is drawn.
+//! The picture that the article has of a figure, and its numbers, until the live ones are there.
 
 use leptos::prelude::*;
 use web_sys::Element;
@@ -10,15 +10,19 @@ pub struct Still {
     picture: String,
     /// What it shows, in words.
     pub label: String,
+    /// The numbers beside it, as HTML.
+    numbers: String,
 }
 
 impl Still {
     /// The picture in an island of the article, if it has one.
     pub fn read(place: &Element) -> Option<Still> {
-        let picture = place.query_selector(".plot > svg").ok().flatten()?;
+        let find = |selector| place.query_selector(selector).ok().flatten();
+        let picture = find(".plot > svg")?;
         Some(Still {
             label: picture.get_attribute("aria-label")?,
             picture: picture.outer_html(),
+            numbers: find(".readout").map_or_else(String::new, |numbers| numbers.outer_html()),
         })
     }
 }
@@ -41,4 +45,21 @@ pub fn Framed(
         }
     });
     view! { <div class="plot-frame">{still} {children()}</div> }
+}
+
+/// Numbers, and in their place the article's for as long as nothing is `drawn`.
+#[component]
+pub fn Told(
+    still: Option<Still>,
+    #[prop(into)] drawn: Signal<bool>,
+    children: Children,
+) -> impl IntoView {
+    let has_still = still.is_some();
+    let still = still.map(|still| {
+        view! { <div hidden=move || drawn.get() inner_html=still.numbers></div> }
+    });
+    view! {
+        <div hidden=move || has_still && !drawn.get()>{children()}</div>
+        {still}
+    }
 }

@@ -13,7 +13,7 @@ use super::plot::{Layout, Scene, draw};
 use super::screen::Screen;
 use super::share::{AddressBar, CopyLink};
 use super::spoken::Spoken;
-use super::still::{Framed, Still};
+use super::still::{Framed, Still, Told};
 use gflownet_tour_core::address::Control;
 use gflownet_tour_core::experiment::{self, DEFAULT_SEED, TEMPERED, TEMPERED_BETAS};
 use gflownet_tour_core::message::{BatchResult, DeviceChoice};
@@ -273,7 +273,7 @@ pub fn Tempered() -> impl IntoView {
         >
             <div hidden=is_missing>
                 <figure>
-                    <Framed still drawn=Signal::derive(has_batch)>
+                    <Framed still=still.clone() drawn=Signal::derive(has_batch)>
                         <canvas class="plot" node_ref=canvas role="img" aria-label=label></canvas>
                     </Framed>
                     <figcaption inner_html=LEGEND></figcaption>
@@ -312,7 +312,9 @@ pub fn Tempered() -> impl IntoView {
             </p>
             <Spoken words=Signal::derive(spoken) />
             <div hidden=is_missing>
-                <div class="readout" inner_html=readout></div>
+                <Told still drawn=Signal::derive(has_batch)>
+                    <div class="readout" inner_html=readout></div>
+                </Told>
                 <AsTable of="The numbers of the model of every temperature".to_owned() table />
             </div>
         </div>

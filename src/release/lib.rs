@@ -2,7 +2,7 @@
 //! may cache for ever and a browser may keep.
 //!
 //! [`finish`] gives every file that the page fetches a name with a hash of its content, writes the
-//! names into the HTML, and tells the service worker which files make up this version. [`compress`]
+//! names into the HTML, and tells the service worker which files make up this version. [`compress()`]
 //! puts `.br` and `.gz` beside the files.
 
 mod compress;

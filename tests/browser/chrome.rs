@@ -177,6 +177,11 @@ impl Chrome {
     pub fn memory(&mut self) -> Memory {
         let mut memory = Memory::default();
         let page = self.session.clone();
+        // What the browser would give back when memory is short is not held.
+        self.call(
+            "Memory.simulatePressureNotification",
+            json!({ "level": "critical" }),
+        );
         for session in self.workers.clone().into_iter().chain([page]) {
             // A worker may have ended meanwhile, and then holds nothing.
             let _ = self.held(&session, &mut memory);

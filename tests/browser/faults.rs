@@ -121,7 +121,7 @@ fn a_gpu_that_is_lost_in_a_training_leaves_it_to_the_cpu() {
         .chrome
         .until("document.querySelector('#lab') !== null");
     visit.chrome.eval(
-        "location.hash = 'lab?v=1&preset=easy_correct&batch=2048&iterations=100000';
+        "location.hash = 'lab?v=1&preset=easy_correct&batch=512&iterations=100000';
          document.querySelector('#lab').scrollIntoView()",
     );
     visit

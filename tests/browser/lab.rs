@@ -16,12 +16,16 @@ use gflownet_tour_core::lab::{self, Settings};
 use gflownet_tour_core::sampler::Sampler;
 use serde_json::Value;
 
-/// A clock that, once it is told so, moves by half a second more whenever it is looked at, as the
-/// worker does around each iteration on the CPU, but only around many on the GPU: one in software
-/// then seems faster, and the worker trains on it.
+/// A clock that, once the worker has told that its GPU runs (its second kind of message), moves by
+/// half a second more whenever it is looked at, as the worker does around each iteration on the CPU,
+/// but only around many on the GPU: one in software then seems faster, and trains.
 const SLOW_CPU: &str = "const real = performance.now.bind(performance);
     let [skew, more] = [0, 0];
-    new BroadcastChannel('clock').onmessage = event => { more = event.data; };
+    const tell = self.postMessage.bind(self);
+    self.postMessage = (message, ...rest) => {
+        if (message[0] === 1) more = 500;
+        tell(message, ...rest);
+    };
     performance.now = () => real() + (skew += more);";
 
 impl Visit {
@@ -260,11 +264,16 @@ fn a_gpu_that_is_lost_in_mid_training_leaves_the_run_to_the_cpu() {
     }) else {
         return;
     };
+    // A first iteration brings the worker; the others wait for its GPU, so that the CPU seems slow
+    // in nearly all that it does.
+    visit.lab_click(".lab-step");
+    visit.chrome.eval(
+        "window.workers.at(-1).addEventListener('message', event => {
+            if (event.data[0] === 1) window.gpuRuns = true;
+        })",
+    );
+    visit.chrome.until("window.gpuRuns === true");
     visit.lab_click(".lab-play");
-    visit.lab_phase("playing");
-    visit
-        .chrome
-        .eval("new BroadcastChannel('clock').postMessage(500)");
     let engine = "document.querySelector('.lab-numbers dd:nth-of-type(8)').textContent";
     visit.chrome.until(&format!("{engine} === 'WebGPU'"));
     assert!(visit.lab_text(".lab-status .status").contains("on WebGPU"));
@@ -443,10 +452,6 @@ fn trained_in_a_worker(visit: &mut Visit, settings: &Settings, gpu: bool) -> (Re
         }
         if !has_begun && (matches!(message, Ok(FromEngine::Gpu(_))) || !gpu) {
             has_begun = true;
-            // From here on the CPU seems slow, if the worker has such a clock.
-            visit
-                .chrome
-                .eval("new BroadcastChannel('clock').postMessage(500)");
             for order in [&begin, &message_of(ToRun::Play)] {
                 visit
                     .chrome

@@ -91,6 +91,9 @@ window.reader = (() => {
             it.scrollIntoView({ block: 'center' });
             await drag(it);
         }
+        // The laboratory is fetched by those who come to it.
+        document.querySelector('#lab').scrollIntoView();
+        while (!document.querySelector('#lab-app .lab')) await pause(100);
         return true;
     };
     const reader = async ms => {

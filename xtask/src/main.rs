@@ -212,6 +212,8 @@ fn test() -> Result<()> {
                 "xtask",
                 "--exclude",
                 "gflownet-tour-benches",
+                "--exclude",
+                "gflownet-tour-release",
                 "--target",
                 setup::WASM,
                 "--",
