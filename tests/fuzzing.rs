@@ -321,6 +321,7 @@ fn seeds_are_written() {
         let model = Model {
             forward: policy(0),
             backward: policy(1),
+            flow: None,
             log_z: 0.5,
             metadata: [("seed".to_owned(), "7".to_owned())].into(),
         };
