@@ -414,7 +414,7 @@ pub(super) mod tests {
         );
         // A value that is none leaves the others.
         let band = ensemble.band(|point| match point.total_variation {
-            tv if tv == 0.49 => f64::NAN,
+            0.49 => f64::NAN,
             tv => tv,
         });
         assert_eq!(band[1].median, 0.11);

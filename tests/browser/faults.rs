@@ -6,6 +6,7 @@ use crate::site::Site;
 use crate::{CONDITIONAL, demo, falls_back_to_the_cpu, in_the_worker, laboratory, study, visit};
 use gflownet_tour::experiment::{self, EXPERIMENTS};
 use gflownet_tour::message::BUILD;
+use serde_json::Value;
 use std::env;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
