@@ -264,7 +264,7 @@ mod tests {
             assert_eq!(points.len(), POINTS as usize);
             let last = points.last().unwrap();
             assert_eq!(last.iteration, 120);
-            let end = of_seed().last().unwrap().end.clone().unwrap();
+            let end = of_seed().next_back().unwrap().end.clone().unwrap();
             let (total_variation, mode_mass, density, log_z) = single(Settings { seed, ..small() });
             assert_eq!(last.total_variation, total_variation);
             assert_eq!((end.mode_mass, end.density), (mode_mass, density));
