@@ -315,7 +315,7 @@ pub fn as_table(experiment: &Experiment, heads: &[&str], curves: &[&[f32]]) -> M
     html! {
         details.as-table {
             summary { "The numbers as a table" }
-            div.scroll { (PreEscaped(table)) }
+            div.scroll tabindex="0" role="group" aria-label="Densities over x" { (PreEscaped(table)) }
         }
     }
 }

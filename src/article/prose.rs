@@ -962,7 +962,7 @@ fn colophon() -> Markup {
             "The numbers in the text were written by the program that trained the models. To \
              train them again, and with them the text, run"
         }
-        pre {
+        pre tabindex="0" {
             code { "cargo xtask train-distill" }
         }
         p {

@@ -160,7 +160,7 @@ pub fn list() -> Markup {
 /// How to cite the page, to be copied.
 pub fn bibtex() -> Markup {
     html! {
-        pre { code #bibtex { (BIBTEX) } }
+        pre tabindex="0" { code #bibtex { (BIBTEX) } }
         // Shown by the page's program, which does what it says.
         button.copy-text type="button" data-copies="bibtex" hidden { "Copy" }
     }

@@ -30,19 +30,22 @@ pub struct Row {
     mode_masses: Vec<Vec<f64>>,
 }
 
+/// A classic recipe mentions no options.
 #[derive(Debug, Deserialize)]
 struct Recipe {
+    #[serde(default)]
     options: Options,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct Options {
     backward_rollouts: Rollouts,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct Rollouts {
-    #[serde(default)]
     rows: usize,
 }
 

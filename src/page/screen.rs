@@ -3,12 +3,15 @@
 use super::palette::Palette;
 use leptos::ev;
 use leptos::prelude::*;
+use std::time::Duration;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use web_sys::{Element, MediaQueryList};
 
 const DARK: &str = "(prefers-color-scheme: dark)";
 const CALM: &str = "(prefers-reduced-motion: reduce)";
+/// How often the screen's pixel ratio is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 /// The window's event by which a reader's choice of theme is told.
 pub const THEME_CHANGED: &str = "gflownet-tour-theme";
 
@@ -47,19 +50,19 @@ impl Screen {
         screen
     }
 
-    /// A window that is moved to a screen of another pixel ratio need not change its size. A query
-    /// can only say that the ratio is no longer what it was, so each change asks anew.
+    /// A window that is moved to a screen of another pixel ratio need not change its size, and not
+    /// every change of the ratio is an event: so it is looked at now and then.
     fn follow_ratio(self) {
-        let ratio = window().device_pixel_ratio();
-        if let Ok(Some(query)) = window().match_media(&format!("(resolution: {ratio}dppx)")) {
-            let asked = query.clone();
-            let act = Closure::once_into_js(move || {
-                asked.set_onchange(None);
+        let seen = StoredValue::new(window().device_pixel_ratio());
+        let look = move || {
+            let ratio = window().device_pixel_ratio();
+            if ratio != seen.get_value() {
+                seen.set_value(ratio);
                 self.resized.update(|n| *n = n.wrapping_add(1));
-                self.follow_ratio();
-            });
-            query.set_onchange(Some(act.unchecked_ref()));
-        }
+            }
+        };
+        // Without a timer the figures stay as sharp as they are.
+        let _ = set_interval_with_handle(look, LOOK);
     }
 
     /// Whether `element` is in view or less than a screen away, now and after each scroll.

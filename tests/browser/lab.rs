@@ -2,7 +2,7 @@
 //! memory, a hidden tab.
 
 use crate::chrome::Gpu;
-use crate::{Visit, in_the_worker, laboratory, laboratory_with, visit};
+use crate::{Visit, in_the_worker, laboratory, laboratory_with, saved_by, visit};
 use base64::Engine;
 use gflownet_tour::files::Files;
 use gflownet_tour::message::{
@@ -31,24 +31,7 @@ const SLOW_CPU: &str = "const real = performance.now.bind(performance);
 impl Visit {
     /// The files that buttons save, by name.
     fn lab_saved(&mut self, buttons: &str) -> Vec<(String, Vec<u8>)> {
-        let files = self.chrome.eval(&format!(
-            "(async () => {{
-                const files = {{}};
-                const clicked = [];
-                const click = HTMLAnchorElement.prototype.click;
-                HTMLAnchorElement.prototype.click = function () {{ clicked.push(this); }};
-                for (const button of document.querySelectorAll('#lab-app {buttons}'))
-                    button.click();
-                HTMLAnchorElement.prototype.click = click;
-                for (const anchor of clicked) {{
-                    const bytes = new Uint8Array(await (await fetch(anchor.href)).arrayBuffer());
-                    let text = '';
-                    for (const byte of bytes) text += String.fromCharCode(byte);
-                    files[anchor.download] = btoa(text);
-                }}
-                return files;
-            }})()"
-        ));
+        let files = self.chrome.eval(&saved_by(&format!("#lab-app {buttons}")));
         let files = files.as_object().into_iter().flatten();
         let decode = |text: &Value| {
             let text = text.as_str().unwrap_or_default();
@@ -198,8 +181,8 @@ fn pinned_runs_survive_a_reload_and_go_on() {
         .chrome
         .until("document.querySelector('.lab-pinned-B') !== null");
     assert_eq!(visit.chrome.text(numbers), before);
-    let lines = "document.querySelectorAll('.lab-curves path.bug').length";
-    assert_eq!(visit.chrome.number(lines), 3.0);
+    let lines = "document.querySelectorAll('.lab-curves path[class^=pin]').length";
+    assert_eq!(visit.chrome.number(lines), 6.0);
     let iterations = |visit: &mut Visit| -> f64 {
         let text = visit.lab_text(".lab-pinned-B td:nth-of-type(2)");
         let number = text
