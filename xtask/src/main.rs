@@ -213,6 +213,8 @@ fn test() -> Result<()> {
                 "--exclude",
                 "gflownet-tour-benches",
                 "--exclude",
+                "gflownet-tour-article",
+                "--exclude",
                 "gflownet-tour-release",
                 "--target",
                 setup::WASM,
