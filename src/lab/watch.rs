@@ -429,7 +429,10 @@ fn Figure(link: RunLink, settings: RwSignal<Settings>) -> impl IntoView {
         }
         queued.set_value(true);
         let act = move || {
-            queued.set_value(false);
+            // A run that was pinned meanwhile has no figure any more.
+            if queued.try_set_value(false).is_some() {
+                return;
+            }
             let palette = screen.palette.get_untracked();
             if let Err(why) = paint(&canvas, &palette) {
                 leptos::logging::warn!("the figure could not be drawn: {why}");
@@ -860,7 +863,9 @@ fn Flow(link: RunLink) -> impl IntoView {
         }
         queued.set_value(true);
         request_animation_frame(move || {
-            queued.set_value(false);
+            if queued.try_set_value(false).is_some() {
+                return;
+            }
             let palette = screen.palette.get_untracked();
             link.record.with_untracked(|record| {
                 let Some(map) = record.as_ref().and_then(|record| record.flow.as_ref()) else {

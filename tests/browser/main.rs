@@ -1223,7 +1223,10 @@ fn laboratory(query: &str, prepare: impl FnOnce(&Site)) -> Option<Visit> {
 
 fn laboratory_with(gpu: Gpu, query: &str, prepare: impl FnOnce(&Site)) -> Option<Visit> {
     let mut visit = visit(gpu, prepare)?;
-    // Tests that stop a worker have to know it.
+    visit
+        .chrome
+        .until("document.documentElement.dataset.engine !== undefined");
+    // Tests that stop a worker have to know it, and it is not the demos'.
     visit.chrome.eval(
         "window.workers = [];
          window.Worker = class extends Worker {
@@ -1505,7 +1508,7 @@ fn a_pinned_run_goes_on_beside_another() {
     }
     visit
         .chrome
-        .until("document.querySelector('.lab-table').hidden");
+        .until("document.querySelector('.lab-compare .lab-table').hidden");
     visit.went_well();
 }
 
