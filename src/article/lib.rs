@@ -46,6 +46,11 @@ pub fn body(models: &Models) -> Markup {
                     ". To make them, run " code { "cargo xtask train-distill" } "."
                 }
             }
+            // start.js says here why the page's program did not come.
+            p #still .notice role="status" {
+                "The live parts of this page could not be loaded, so its pictures stand still as \
+                 they were drawn when it was built. Reload the page to try again. "
+            }
             noscript {
                 p.notice {
                     "Scripts are off, so the pictures stand still: they were drawn when this page \

@@ -167,7 +167,7 @@ fn every_control_answers_to_keys() {
                 if (!it.isConnected || it.disabled || !it.checkVisibility()) return 'gone';
                 it.focus();
                 window.before = {state}(it);
-                return it.matches('[role=group]') ? 'table'
+                return it.matches('[role=group], pre') ? 'table'
                     : it.role === 'slider' ? 'slider' : it.matches('input') ? it.type : it.localName;
             }})()"
         ));

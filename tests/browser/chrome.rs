@@ -53,6 +53,7 @@ pub struct Chrome {
     last_id: u64,
     /// Console errors and uncaught exceptions of the page and its workers.
     problems: Vec<String>,
+    runs_scripts: bool,
     /// Events that are still to be waited for.
     events: VecDeque<Value>,
     _profile: tempfile::TempDir,
@@ -118,6 +119,7 @@ impl Chrome {
             workers: Vec::new(),
             last_id: 0,
             problems: Vec::new(),
+            runs_scripts: true,
             events: VecDeque::new(),
             _profile: profile,
             _turn: turn,
@@ -144,8 +146,24 @@ impl Chrome {
         chrome
     }
 
-    /// Load a page; returns when it and its style sheets are there, whatever its scripts still do.
+    /// Load a page; returns when it and its style sheets are there, and of ours also the live parts,
+    /// or the word that they cannot be had. A page that has neither after a while is as it is.
     pub fn open(&mut self, url: &str) {
+        self.navigate(url);
+        let settled = "document.getElementById('still') === null
+            || document.getElementById('still').dataset.failed !== undefined
+            || document.documentElement.dataset.engine !== undefined";
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.runs_scripts
+            && self.eval(settled) != Value::Bool(true)
+            && Instant::now() < deadline
+        {
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Load a page; returns when it and its style sheets are there, whatever its scripts still do.
+    fn navigate(&mut self, url: &str) {
         self.events.clear();
         let answer = self.call("Page.navigate", json!({ "url": url }));
         assert!(answer.get("errorText").is_none(), "{url}: {answer}");
@@ -316,6 +334,7 @@ impl Chrome {
 
     /// Lets the pages that are opened from now on run scripts, or not.
     pub fn scripts(&mut self, are_allowed: bool) {
+        self.runs_scripts = are_allowed;
         self.call(
             "Emulation.setScriptExecutionDisabled",
             json!({ "value": !are_allowed }),

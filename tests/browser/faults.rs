@@ -520,3 +520,32 @@ fn a_tab_that_was_hidden_goes_on() {
     assert!(!status.contains("again"), "{status}");
     visit.went_well();
 }
+
+#[test]
+fn a_page_without_its_program_says_so_and_can_be_read() {
+    let half = |mut bytes: Vec<u8>| {
+        bytes.truncate(bytes.len() / 2);
+        bytes
+    };
+    for fault in ["missing", "cut short"] {
+        let prepare = |site: &Site| match fault {
+            "missing" => site.hide("page_bg.wasm"),
+            _ => site.edit("page_bg.wasm", half),
+        };
+        let Some(mut visit) = visit(Gpu::Denied, prepare) else {
+            return;
+        };
+        let said = "document.getElementById('still')";
+        visit.chrome.until(&format!("{said}.checkVisibility()"));
+        let why = visit.chrome.text(&format!("{said}.dataset.failed"));
+        assert!(!why.is_empty(), "{fault}");
+        reads_on(&mut visit.chrome);
+        for experiment in &EXPERIMENTS {
+            let demo = format!("document.querySelector('[data-model={}]')", experiment.name);
+            let picture = format!("{demo}.querySelector('svg path.walk') !== null");
+            assert_eq!(visit.chrome.eval(&picture), Value::Bool(true), "{fault}");
+            let status = format!("{demo}.querySelector('.status').checkVisibility()");
+            assert_eq!(visit.chrome.eval(&status), Value::Bool(false), "{fault}");
+        }
+    }
+}

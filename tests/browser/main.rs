@@ -98,7 +98,7 @@ impl Visit {
     fn study_shows(&mut self, name: &str, model: &str) {
         let it = study(name);
         self.chrome.until(&format!(
-            "{it}.dataset.state === 'answered' && {it}.dataset.model === '{model}'"
+            "{it}?.dataset.state === 'answered' && {it}.dataset.model === '{model}'"
         ));
         let count = self
             .chrome
@@ -1143,9 +1143,9 @@ fn curves_are_read_by_pointer_and_by_keyboard() {
     visit.went_well();
 }
 
-/// JavaScript for a question.
+/// JavaScript for a question, once it is live.
 fn question(name: &str) -> String {
-    format!("document.querySelector('.predict[data-question={name}]')")
+    format!("document.querySelector('.predict[data-question={name}][data-answer]')")
 }
 
 #[test]
