@@ -149,7 +149,17 @@ impl Chrome {
     /// Load a page; returns when it and its style sheets are there, and of ours also the live parts,
     /// or the word that they cannot be had. A page that has neither after a while is as it is.
     pub fn open(&mut self, url: &str) {
-        self.navigate(url);
+        self.load("Page.navigate", json!({ "url": url }));
+        self.settle();
+    }
+
+    /// Load the page again, as [`Chrome::open`].
+    pub fn reload(&mut self) {
+        self.load("Page.reload", json!({}));
+        self.settle();
+    }
+
+    fn settle(&mut self) {
         let settled = "document.getElementById('still') === null
             || document.getElementById('still').dataset.failed !== undefined
             || document.documentElement.dataset.engine !== undefined";
@@ -163,10 +173,10 @@ impl Chrome {
     }
 
     /// Load a page; returns when it and its style sheets are there, whatever its scripts still do.
-    fn navigate(&mut self, url: &str) {
+    fn load(&mut self, method: &str, parameters: Value) {
         self.events.clear();
-        let answer = self.call("Page.navigate", json!({ "url": url }));
-        assert!(answer.get("errorText").is_none(), "{url}: {answer}");
+        let answer = self.call(method, parameters);
+        assert!(answer.get("errorText").is_none(), "{method}: {answer}");
         loop {
             while let Some(event) = self.events.pop_front() {
                 if event["method"] == "Page.loadEventFired" {

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Services that show the picture of a link refuse or forget larger ones.
-const MOST_BYTES: u64 = 150_000;
+const MOST_BYTES: u64 = 160_000;
 
 fn asset(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

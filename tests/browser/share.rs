@@ -89,7 +89,7 @@ fn a_link_sets_the_controls_and_a_reload_shows_the_same() {
     visit
         .chrome
         .eval("document.querySelector('#harder-case').scrollIntoView()");
-    visit.chrome.eval("void location.reload()");
+    visit.chrome.reload();
     visit.shows(name, "model", "cpu");
     visit.chrome.until(&again);
     visit.went_well();
