@@ -3,7 +3,7 @@
 use crate::{Error, Result, list, names, write};
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
@@ -36,35 +36,48 @@ pub(crate) fn is_compressed(name: &str) -> bool {
 /// # Errors
 /// When a file cannot be read or written.
 pub fn compress(folder: &Path, kept: &Path) -> Result<()> {
-    let mut waiting: Vec<(String, Vec<u8>)> = Vec::new();
+    // By content: files of the same bytes are one piece of work, which two threads would otherwise
+    // do at once, to the same file of `kept`.
+    let mut contents: BTreeMap<String, Content> = BTreeMap::new();
     for name in list(folder)? {
         if COMPRESSIBLE.iter().any(|kind| name.ends_with(kind)) {
             let path = folder.join(&name);
             let bytes = fs::read(&path).map_err(|why| Error::File(path, why))?;
-            waiting.push((name, bytes));
+            contents
+                .entry(names::hex(&Sha256::digest(&bytes)))
+                .or_insert_with(|| Content {
+                    bytes,
+                    names: Vec::new(),
+                })
+                .names
+                .push(name);
         }
     }
+    let packed = |hash: &str, suffix: &str| format!("{hash}{suffix}");
+    let used: BTreeSet<String> = contents
+        .keys()
+        .flat_map(|hash| [BROTLI, GZIP].map(|suffix| packed(hash, suffix)))
+        .collect();
     // The largest first: they are taken from the end.
-    waiting.sort_by_key(|(_, bytes)| bytes.len());
+    let mut waiting: Vec<(String, Content)> = contents.into_iter().collect();
+    waiting.sort_by_key(|(_, content)| content.bytes.len());
     let waiting = Mutex::new(waiting);
-    let used = Mutex::new(BTreeSet::new());
     let work = || -> Result<()> {
-        while let Some((name, bytes)) = pop(&waiting) {
-            let hash = names::hex(&Sha256::digest(&bytes));
+        while let Some((hash, content)) = pop(&waiting) {
             for (suffix, encode) in [(BROTLI, brotli as Encode), (GZIP, gzip)] {
-                let entry = format!("{hash}{suffix}");
-                let path = kept.join(&entry);
+                let path = kept.join(packed(&hash, suffix));
                 let compressed = match fs::read(&path) {
                     Ok(compressed) => compressed,
                     Err(_) => {
                         let compressed =
-                            encode(&bytes).map_err(|why| Error::File(folder.join(&name), why))?;
+                            encode(&content.bytes).map_err(|why| Error::File(path.clone(), why))?;
                         write_whole(&path, &compressed)?;
                         compressed
                     }
                 };
-                write_whole(&folder.join(format!("{name}{suffix}")), &compressed)?;
-                lock(&used).insert(entry);
+                for name in &content.names {
+                    write_whole(&folder.join(format!("{name}{suffix}")), &compressed)?;
+                }
             }
         }
         Ok(())
@@ -78,7 +91,6 @@ pub fn compress(folder: &Path, kept: &Path) -> Result<()> {
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     })?;
-    let used = lock(&used);
     for entry in list(kept)?.iter().filter(|entry| !used.contains(*entry)) {
         let path = kept.join(entry);
         fs::remove_file(&path).map_err(|why| Error::File(path, why))?;
@@ -86,16 +98,19 @@ pub fn compress(folder: &Path, kept: &Path) -> Result<()> {
     Ok(())
 }
 
-type Encode = fn(&[u8]) -> io::Result<Vec<u8>>;
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+/// The bytes that one or more files of the folder hold.
+struct Content {
+    bytes: Vec<u8>,
+    names: Vec<String>,
 }
 
+type Encode = fn(&[u8]) -> io::Result<Vec<u8>>;
+
 fn pop<T>(waiting: &Mutex<Vec<T>>) -> Option<T> {
-    lock(waiting).pop()
+    waiting
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .pop()
 }
 
 /// Brotli at its highest quality, as `brotli -q 11` has it.

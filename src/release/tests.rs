@@ -222,6 +222,11 @@ fn a_folder_is_finished_whole_or_left_and_then_compressed() {
 
     fs::write(folder.join("page.js"), "1".repeat(1000)).expect("written");
     finish(&folder, None).expect("sound");
+    // Files of the same bytes, which are compressed by one of the threads.
+    for copy in 0..200 {
+        let same = (copy / 2).to_string().repeat(500);
+        fs::write(folder.join(format!("{copy}.txt")), same).expect("written");
+    }
     let kept = place.path().join("kept");
     compress(&folder, &kept).expect("compressed");
     for name in list(&folder).expect("listed") {
