@@ -23,10 +23,11 @@
 //! ```
 
 pub use gflownet_tour_core::{
-    address, archive, balance, counts, density, divergence, experiment, exploration, files, flow,
-    limits, message, mixture, network, noise, objective, options, policy, pytorch, rollout,
-    sampler, simd, table, tempered, trace, trainer, weights,
+    address, archive, balance, checkpoint, counts, density, divergence, experiment, exploration,
+    files, flow, layout, limits, message, mixture, noise, objective, options, policy, pytorch,
+    rollout, tempered, trace, weights,
 };
+pub use gflownet_tour_speed::{network, sampler, simd, table, trainer};
 
 pub use gflownet_tour_lab as lab;
 pub use gflownet_tour_page as page;

@@ -5,7 +5,6 @@ use gflownet_tour_core::density::{Laws, Tails, TerminalDensity};
 use gflownet_tour_core::experiment::{DEFAULT_SEED, EXPERIMENTS, Experiment, TEMPERED};
 use gflownet_tour_core::policy::Policy;
 use gflownet_tour_core::rollout::Rollout;
-use gflownet_tour_core::sampler::Sampler;
 use gflownet_tour_core::weights::manifest::Manifest;
 use gflownet_tour_core::weights::{self, WeightsError};
 use gflownet_tour_page::numbers;
@@ -161,7 +160,7 @@ fn still(policy: &Policy<f32>, experiment: &Experiment, count: u32) -> Still {
         seed: DEFAULT_SEED,
         first: 0,
     };
-    let walks = Sampler::new(policy).draw(&rollout, count as usize);
+    let walks = rollout.draw(policy, count as usize);
     let target = experiment.target();
     let (range, bins) = (experiment.plot_range(), BINS as usize);
     let mut counts = Counts::new(range, bins, &target.midpoints());

@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 /// Which rows of a batch are drawn backwards, and from where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum BackwardRollouts {
     /// None: every row is drawn forwards.
     #[default]
@@ -51,7 +50,6 @@ impl BackwardRollouts {
 /// The probability by which a cell of the archive is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum Priority {
     /// Proportional to its state's reward.
     Reward,
@@ -68,7 +66,7 @@ const CELLS: usize = (2.0 * REACH * PER_UNIT) as usize;
 
 /// Terminal states by place.
 #[derive(Clone, Debug)]
-pub(crate) struct Archive {
+pub struct Archive {
     /// The latest state of each cell.
     states: Vec<f32>,
     /// Its log R; minus infinity in a cell without one.

@@ -11,7 +11,6 @@ use std::ops::RangeInclusive;
 /// Which backward steps x_t -> x_{t-1} the loss counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum BackwardLoop {
     /// t = 2..=N. The step into x_0 is forced (every trajectory starts at S0), so its backward
     /// probability is one and its term is zero.
@@ -43,7 +42,6 @@ impl BackwardLoop {
 /// Where the backward network's mean is measured from, or what stands in the network's place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum BackwardMean {
     /// From zero: the network's mean is the mean of the action x_t - x_{t-1}.
     #[default]

@@ -27,30 +27,25 @@
 pub mod address;
 pub mod archive;
 pub mod balance;
+pub mod checkpoint;
 pub mod counts;
 pub mod density;
 pub mod divergence;
 pub mod experiment;
 pub mod exploration;
 pub mod flow;
-#[expect(missing_docs, reason = "messages: a field that needs a word has it")]
-pub mod kernels;
 pub mod lab;
+pub mod layout;
 pub mod limits;
 pub mod mixture;
-pub mod network;
 pub mod noise;
 pub mod objective;
 pub mod options;
 pub mod policy;
 pub mod pytorch;
 pub mod rollout;
-pub mod sampler;
-pub mod simd;
-pub mod table;
 pub mod tempered;
 pub mod trace;
-pub mod trainer;
 
 pub mod files;
 #[expect(missing_docs, reason = "messages: a field that needs a word has it")]

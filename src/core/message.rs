@@ -5,10 +5,10 @@
 //! version of its own: the engine's first message names its [`BUILD`], and an end of another build is
 //! told so and no more is said to it.
 
+use crate::checkpoint::Checkpoint;
 use crate::files::Files;
 use crate::lab::Settings;
 use crate::trace::Trace;
-use crate::trainer::Checkpoint;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// This build's name: a hash of the crate's sources. Files of different builds meet where a cache or

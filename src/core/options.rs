@@ -56,7 +56,6 @@ impl Options {
 /// A factor on the learning rates of both networks and of log Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum Schedule {
     /// 1 throughout.
     #[default]

@@ -80,7 +80,6 @@ const FEATURES_OUTPUT: (f64, f64) = (0.13, 0.1);
 /// What a policy's first layer reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum Inputs {
     /// The state (x, t) as it is.
     #[default]

@@ -151,7 +151,7 @@ impl<F: Float> LogZ<F> {
     }
 
     /// All parameters, to be trained.
-    pub(crate) fn parameters_mut(&mut self) -> &mut [F] {
+    pub fn parameters_mut(&mut self) -> &mut [F] {
         &mut self.parameters
     }
 

@@ -8,7 +8,7 @@ use gflownet_tour_core::experiment::{Experiment, TEMPERED, TEMPERED_BETAS};
 use gflownet_tour_core::message::SampleRequest;
 use gflownet_tour_core::mixture::Mixture;
 use gflownet_tour_core::rollout::{Rollout, Trajectories};
-use gflownet_tour_core::sampler::Block;
+use gflownet_tour_speed::sampler::Block;
 
 /// The sigma scales that a batch can have.
 pub const SIGMA_SCALES: std::ops::RangeInclusive<f64> = 0.02..=5.0;
@@ -233,7 +233,7 @@ mod tests {
     use super::*;
     use gflownet_tour_core::message::DeviceChoice;
     use gflownet_tour_core::policy::Policy;
-    use gflownet_tour_core::sampler::Sampler;
+    use gflownet_tour_speed::sampler::Sampler;
 
     fn request() -> SampleRequest {
         SampleRequest {

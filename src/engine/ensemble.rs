@@ -7,8 +7,8 @@ use gflownet_tour_core::density::{Tails, TerminalDensity};
 use gflownet_tour_core::lab::Settings;
 use gflownet_tour_core::message::{BeginSeeds, SeedEnd, SeedPoint, SeedReport};
 use gflownet_tour_core::mixture::Mixture;
-use gflownet_tour_core::sampler::Sampler;
-use gflownet_tour_core::trainer::Trainer;
+use gflownet_tour_speed::sampler::Sampler;
+use gflownet_tour_speed::trainer::Trainer;
 use std::collections::VecDeque;
 
 /// Points of a seed's curves.

@@ -4,7 +4,7 @@
 //! One launch draws and counts a whole batch: the weights lie in one read-only buffer, the two
 //! hidden layers never leave the thread, and what comes back is the histogram, the basins' counts
 //! and the few trajectories to draw. Its twin on the CPU is
-//! [`gflownet_tour_core::sampler`]; [`Gpu::self_test`] holds the one against the other before a reader
+//! [`gflownet_tour_speed::sampler`]; [`Gpu::self_test`] holds the one against the other before a reader
 //! sees a number, because a browser that rejects a kernel reports nothing: the read then returns
 //! whatever the buffer held.
 

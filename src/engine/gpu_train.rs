@@ -18,15 +18,16 @@ use cubecl::prelude::*;
 use cubecl::server::Handle;
 use gflownet_tour_core::archive::BackwardRollouts;
 use gflownet_tour_core::balance::BackwardMean;
+use gflownet_tour_core::checkpoint::Checkpoint;
+use gflownet_tour_core::layout::Layout;
 use gflownet_tour_core::mixture::Mode;
-use gflownet_tour_core::network::Layout;
 use gflownet_tour_core::noise::Noise;
 use gflownet_tour_core::objective::Objective;
 use gflownet_tour_core::policy::{
     FEATURES, FREQUENCIES, Inputs, LINEAR_GAIN, SQUARE_GAIN, WAVE_GAIN,
 };
-use gflownet_tour_core::trainer::{ADAM_BETA_1, ADAM_EPSILON, Checkpoint, Progress, Trainer};
 use gflownet_tour_core::weights::manifest::Recipe;
+use gflownet_tour_speed::trainer::{ADAM_BETA_1, ADAM_EPSILON, Progress, Trainer};
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 

@@ -5,12 +5,12 @@
 use crate::scope;
 use gflownet_tour_core::counts::Counts;
 use gflownet_tour_core::experiment::HIDDEN;
-use gflownet_tour_core::kernels::{Answer, Draw, Drawn, Request, Weights};
 use gflownet_tour_core::message;
 use gflownet_tour_core::noise::ThreefryRng;
 use gflownet_tour_core::policy::Policy;
 use gflownet_tour_core::rollout::Rollout;
-use gflownet_tour_core::sampler::Sampler;
+use gflownet_tour_speed::kernels::{Answer, Draw, Drawn, Request, Weights};
+use gflownet_tour_speed::sampler::Sampler;
 use js_sys::{Function, Object, Reflect, Uint8Array, WebAssembly};
 use std::cell::Cell;
 use std::rc::Rc;

@@ -3,6 +3,7 @@
 
 use crate::batch::{MOST_CELLS, SIGMA_SCALES};
 use crate::study::Subject;
+use gflownet_tour_core::checkpoint::Checkpoint;
 use gflownet_tour_core::counts::Counts;
 use gflownet_tour_core::density::{Tails, TerminalDensity};
 use gflownet_tour_core::divergence;
@@ -11,9 +12,9 @@ use gflownet_tour_core::message::{
 };
 use gflownet_tour_core::mixture::Mixture;
 use gflownet_tour_core::rollout::Rollout;
-use gflownet_tour_core::sampler::Sampler;
-use gflownet_tour_core::trainer::{self, Checkpoint, Progress, Trainer, stream};
 use gflownet_tour_core::weights::manifest::Recipe;
+use gflownet_tour_speed::sampler::Sampler;
+use gflownet_tour_speed::trainer::{self, Progress, Trainer, stream};
 
 /// How long to train before messages are let in: short, so that a pause is one.
 pub(crate) const MOMENT_MS: f64 = 10.0;

@@ -17,7 +17,6 @@ use gflownet_tour_core::density::{Tails, TerminalDensity};
 use gflownet_tour_core::divergence;
 use gflownet_tour_core::experiment::{EXPERIMENTS, Experiment, HIDDEN, TEMPERED};
 use gflownet_tour_core::files::Files;
-use gflownet_tour_core::kernels::Draw;
 use gflownet_tour_core::message::{
     self, BatchResult, DeviceChoice, DeviceUsed, FromEngine, FromRun, GpuStatus, PLACEHOLDER_STD,
     Study, StudyRequest, StudyResult, ToEngine, ToRun, TrainingResult,
@@ -25,12 +24,13 @@ use gflownet_tour_core::message::{
 use gflownet_tour_core::noise::ThreefryRng;
 use gflownet_tour_core::policy::{Inputs, Policy};
 use gflownet_tour_core::rollout::Trajectories;
-use gflownet_tour_core::sampler::Sampler;
 use gflownet_tour_core::tempered::TemperedModel;
-use gflownet_tour_core::trainer::Trainer;
 use gflownet_tour_core::weights::manifest::Recipe;
 use gflownet_tour_core::weights::snapshots::{self, Snapshot};
 use gflownet_tour_core::weights::{self, WeightsError};
+use gflownet_tour_speed::kernels::Draw;
+use gflownet_tour_speed::sampler::Sampler;
+use gflownet_tour_speed::trainer::Trainer;
 use js_sys::Uint8Array;
 use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, VecDeque};

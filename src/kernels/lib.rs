@@ -2,7 +2,7 @@
 //! quarter faster. It imports nothing. A caller asks for [`room`], writes the bytes of a request
 //! there, calls [`answer`], and finds the answer's bytes at [`answer_start`].
 
-use gflownet_tour_core::kernels::Kernels;
+use gflownet_tour_speed::kernels::Kernels;
 use std::cell::RefCell;
 
 #[derive(Default)]

@@ -3,10 +3,10 @@
 
 use super::record::Record;
 use super::svg;
+use gflownet_tour_core::checkpoint::Checkpoint;
 use gflownet_tour_core::experiment;
 use gflownet_tour_core::lab::{self, Asked, Settings};
 use gflownet_tour_core::pytorch;
-use gflownet_tour_core::trainer::Checkpoint;
 use gflownet_tour_core::weights::{self, Model};
 use gflownet_tour_onnx as onnx;
 use std::fmt::Write;
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
     use gflownet_tour_core::lab::Loss;
     use gflownet_tour_core::message::LossPoint;
-    use gflownet_tour_core::trainer::Trainer;
+    use gflownet_tour_speed::trainer::Trainer;
 
     /// A run of ten iterations, and the trainer that made it.
     fn trained(settings: Settings) -> (Record, Trainer) {

@@ -4,9 +4,9 @@
 use super::record::Record;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
+use gflownet_tour_core::checkpoint::Checkpoint;
 use gflownet_tour_core::lab::{self, DEFAULT_PRESET, Settings};
 use gflownet_tour_core::message::{LossPoint, Phase, decode, encode};
-use gflownet_tour_core::trainer::Checkpoint;
 use serde::{Deserialize, Serialize};
 
 /// The key of the browser's storage.
@@ -187,7 +187,7 @@ pub fn read(text: &str) -> Option<(Record, &'static str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gflownet_tour_core::trainer::Trainer;
+    use gflownet_tour_speed::trainer::Trainer;
 
     fn record(settings: Settings) -> Record {
         let mut trainer = Trainer::new(&settings.recipe(), settings.seed);

@@ -2,12 +2,12 @@
 //! the demos go on meanwhile.
 
 use super::record::Record;
+use gflownet_tour_core::checkpoint::Checkpoint;
 use gflownet_tour_core::files::Files;
 use gflownet_tour_core::lab::Settings;
 use gflownet_tour_core::message::{
     Begin, FromEngine, FromRun, Look, Phase, ToEngine, ToRun, check_build, decode, encode,
 };
-use gflownet_tour_core::trainer::Checkpoint;
 use gflownet_tour_page::link::{listen, start_worker};
 use js_sys::Uint8Array;
 use leptos::prelude::*;

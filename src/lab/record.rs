@@ -1,8 +1,8 @@
 //! What is known of a run: its settings, and all that the worker has told of it.
 
+use gflownet_tour_core::checkpoint::Checkpoint;
 use gflownet_tour_core::lab::Settings;
 use gflownet_tour_core::message::{DeviceUsed, FlowMap, LossPoint, Phase, Report, RunPicture};
-use gflownet_tour_core::trainer::Checkpoint;
 
 /// Scores are thinned when there are more than this many.
 const MOST_SCORES: usize = 1_000;

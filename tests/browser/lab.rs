@@ -13,7 +13,7 @@ use gflownet_tour::trainer::Trainer;
 use gflownet_tour_core::density::TerminalDensity;
 use gflownet_tour_core::divergence;
 use gflownet_tour_core::lab::{self, Settings};
-use gflownet_tour_core::sampler::Sampler;
+use gflownet_tour_speed::sampler::Sampler;
 use serde_json::Value;
 
 /// A clock that, once the worker has told that its GPU runs (its second kind of message), moves by

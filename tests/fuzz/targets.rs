@@ -3,13 +3,13 @@
 
 use gflownet_tour_core::address;
 use gflownet_tour_core::density::{Tails, TerminalDensity};
-use gflownet_tour_core::kernels::{Answer, Request};
 use gflownet_tour_core::lab::{self, Asked};
 use gflownet_tour_core::message::{self, FromEngine, FromRun, ToEngine, ToRun};
 use gflownet_tour_core::policy::{Inputs, Policy};
 use gflownet_tour_core::rollout::Rollout;
-use gflownet_tour_core::sampler::Sampler;
 use gflownet_tour_core::weights;
+use gflownet_tour_speed::kernels::{Answer, Request};
+use gflownet_tour_speed::sampler::Sampler;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

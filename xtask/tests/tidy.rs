@@ -427,18 +427,23 @@ fn deviations_and_variances_are_called_so() {
 }
 
 /// The crates, which of each other they may use, and whether they run in front of a reader.
-const CRATES: [(&str, &[&str], bool); 11] = [
+const CRATES: [(&str, &[&str], bool); 12] = [
     ("gflownet-tour-article", &["core", "page"], false),
     ("gflownet-tour-core", &[], true),
-    ("gflownet-tour-engine", &["core"], true),
-    ("gflownet-tour-kernels", &["core"], true),
+    ("gflownet-tour-engine", &["core", "speed"], true),
+    ("gflownet-tour-kernels", &["speed"], true),
     ("gflownet-tour-onnx", &["core"], true),
     ("gflownet-tour-page", &["core"], true),
-    ("gflownet-tour-lab", &["core", "onnx", "page"], true),
+    (
+        "gflownet-tour-lab",
+        &["core", "onnx", "page", "speed"],
+        true,
+    ),
     ("gflownet-tour-release", &[], false),
+    ("gflownet-tour-speed", &["core"], true),
     (
         "gflownet-tour",
-        &["core", "lab", "onnx", "page", "release"],
+        &["core", "lab", "onnx", "page", "release", "speed"],
         false,
     ),
     (

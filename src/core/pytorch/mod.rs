@@ -8,10 +8,10 @@
 use crate::archive::{BackwardRollouts, Priority};
 use crate::balance::{BackwardLoop, BackwardMean};
 use crate::exploration::Exploration;
+use crate::objective::FLOW_RATE;
 use crate::objective::Objective;
 use crate::options::Schedule;
 use crate::policy::Inputs;
-use crate::trainer::FLOW_RATE;
 use crate::weights::manifest::Recipe;
 use std::fmt::Write;
 

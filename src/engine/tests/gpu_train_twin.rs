@@ -12,9 +12,9 @@ use gflownet_tour_core::mixture::Mode;
 use gflownet_tour_core::objective::Objective;
 use gflownet_tour_core::options::{Options, Schedule};
 use gflownet_tour_core::policy::{Inputs, Policy, StdRange};
-use gflownet_tour_core::trainer::{Progress, Trainer};
 use gflownet_tour_core::weights::manifest::Recipe;
 use gflownet_tour_engine::gpu_train::{self, GpuTrainer};
+use gflownet_tour_speed::trainer::{Progress, Trainer};
 use support::gpu;
 
 mod support;

@@ -9,7 +9,7 @@ use gflownet_tour_core::counts::Counts;
 use gflownet_tour_core::noise::ThreefryRng;
 use gflownet_tour_core::policy::{Inputs, Policy, StdRange};
 use gflownet_tour_core::rollout::Rollout;
-use gflownet_tour_core::sampler::Sampler;
+use gflownet_tour_speed::sampler::Sampler;
 use support::gpu;
 
 mod support;

@@ -4,7 +4,7 @@ use gflownet_tour_core::density::TerminalDensity;
 use gflownet_tour_core::noise::ThreefryRng;
 use gflownet_tour_core::policy::Policy;
 use gflownet_tour_core::rollout::Rollout;
-use gflownet_tour_core::sampler::Sampler;
+use gflownet_tour_speed::sampler::Sampler;
 
 /// Pearson's chi-squared over the cells that expect at least 20 samples, in standard deviations
 /// of its own law (n - 1 degrees of freedom, nearly normal for the many cells used here).

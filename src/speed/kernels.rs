@@ -4,11 +4,11 @@
 //!
 //! Both ends are built from one source: the format needs no version.
 
-use crate::counts::Counts;
-use crate::message;
-use crate::policy::{Inputs, Policy, StdRange};
-use crate::rollout::Rollout;
 use crate::sampler::Sampler;
+use gflownet_tour_core::counts::Counts;
+use gflownet_tour_core::message;
+use gflownet_tour_core::policy::{Inputs, Policy, StdRange};
+use gflownet_tour_core::rollout::Rollout;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -187,7 +187,7 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::noise::ThreefryRng;
+    use gflownet_tour_core::noise::ThreefryRng;
 
     fn ask(kernels: &mut Kernels, request: &Request) -> Answer {
         message::decode(&kernels.answer(&message::encode(request).unwrap())).unwrap()

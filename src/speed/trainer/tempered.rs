@@ -1,4 +1,4 @@
-//! Training one model at every temperature (see [`crate::tempered`]).
+//! Training one model at every temperature (see [`gflownet_tour_core::tempered`]).
 //!
 //! The groups of a batch go through the fused step one after the other, each with the networks as
 //! they are at its β. What log β multiplies is added to a first bias, so its gradient is log β
@@ -9,12 +9,12 @@ use super::{
     ADAM_BETA_1, ADAM_EPSILON, Adam, Batch, Progress, Replay, Side, Source, Trainer, noise_seed,
     stream,
 };
-use crate::archive::BackwardRollouts;
-use crate::noise::{Noise, ThreefryRng};
-use crate::rollout::{Rollout, Trajectories};
 use crate::simd::{Aligned, Level};
-use crate::tempered::{Conditional, LogZ, TemperedModel, TemperedRecipe};
-use crate::weights::manifest::Recipe;
+use gflownet_tour_core::archive::BackwardRollouts;
+use gflownet_tour_core::noise::{Noise, ThreefryRng};
+use gflownet_tour_core::rollout::{Rollout, Trajectories};
+use gflownet_tour_core::tempered::{Conditional, LogZ, TemperedModel, TemperedRecipe};
+use gflownet_tour_core::weights::manifest::Recipe;
 
 /// A training run over all temperatures in progress.
 #[derive(Clone, Debug)]
@@ -365,10 +365,10 @@ impl TemperedTrainer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance;
-    use crate::mixture::Mixture;
-    use crate::options::Options;
-    use crate::policy::{Inputs, Policy};
+    use gflownet_tour_core::balance;
+    use gflownet_tour_core::mixture::Mixture;
+    use gflownet_tour_core::options::Options;
+    use gflownet_tour_core::policy::{Inputs, Policy};
 
     fn recipe(hidden: usize, steps: usize, options: Options) -> TemperedRecipe {
         let mut recipe = TemperedRecipe::bundled();

@@ -8,11 +8,12 @@
 //! centre is exact. Outside of the range, and in cells that were never good enough, the network
 //! itself answers.
 
-use crate::network::{Activations, Network, ROW_TILE};
-use crate::policy::Policy;
-use crate::rollout::Rollout;
+use crate::network::{Activations, Network};
 use crate::sampler::BLOCK;
 use crate::simd::{Aligned, Level, mul_add};
+use gflownet_tour_core::layout::ROW_TILE;
+use gflownet_tour_core::policy::Policy;
+use gflownet_tour_core::rollout::Rollout;
 use pulp::{Simd, WithSimd};
 
 /// The largest difference to the network, in units of x, that a cell may have at its check points.
@@ -424,7 +425,7 @@ pub(crate) fn ask_network<S: Simd>(
     let Activations {
         features, first, ..
     } = room;
-    let first = &mut first[..ROW_TILE * network.layout.vectors::<S>()];
+    let first = &mut first[..ROW_TILE * (network.layout.width / S::F32_LANES)];
     for places in missing.chunks(ROW_TILE) {
         let mut states = [0.0; ROW_TILE];
         for (state, &place) in states.iter_mut().zip(places) {
@@ -453,8 +454,8 @@ pub(crate) fn ask_network<S: Simd>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::noise::ThreefryRng;
-    use crate::policy::Inputs;
+    use gflownet_tour_core::noise::ThreefryRng;
+    use gflownet_tour_core::policy::Inputs;
 
     fn policies() -> Vec<Policy<f32>> {
         let mut policies: Vec<_> = (0..3)

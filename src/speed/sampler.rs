@@ -1,13 +1,14 @@
 //! The CPU sampler: whole trajectories, a block of states at a time, in vector code. The laws of
 //! the steps come from the network, or from a [`Table`] of it, which is some four times as fast.
 
-use crate::density::Laws;
 use crate::network::{self, Activations, Network};
-use crate::noise::Noise;
-use crate::policy::{Gaussian, Policy, StdRange};
-use crate::rollout::{Rollout, Trajectories};
 use crate::simd::{self, ABREAST, Aligned, Level, mul_add};
 use crate::table::{self, Table};
+use gflownet_tour_core::density::Laws;
+use gflownet_tour_core::layout::ROW_TILE;
+use gflownet_tour_core::noise::Noise;
+use gflownet_tour_core::policy::{Gaussian, Policy, StdRange};
+use gflownet_tour_core::rollout::{Rollout, Trajectories};
 use pulp::{Simd, WithSimd};
 
 /// Trajectories that are walked side by side: a few vectors of any width, and activations that
@@ -35,6 +36,26 @@ impl Block<'_> {
 }
 
 /// Draws trajectories from a policy.
+///
+/// ```
+/// use gflownet_tour_core::{policy::Policy, rollout::Rollout};
+/// use gflownet_tour_speed::sampler::Sampler;
+///
+/// let rollout = Rollout {
+///     start: 0.0,
+///     steps: 5,
+///     sigma_scale: 1.0,
+///     extra_std: 0.0, // units of x
+///     seed: 7,
+///     first: 0,
+/// };
+/// let policy = Policy::<f32>::placeholder(64, 0.35);
+/// let fast = Sampler::new(&policy).draw(&rollout, 100);
+/// let plain = rollout.draw(&policy, 100);
+/// for (fast, plain) in fast.terminals().zip(plain.terminals()) {
+///     assert!((fast - plain).abs() < 1e-4);
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Sampler {
     network: Network,
@@ -133,9 +154,7 @@ impl WithSimd for Evaluate<'_> {
             for (state, &x) in states.iter_mut().zip(x) {
                 *state = x as f32;
             }
-            let rows = x
-                .len()
-                .next_multiple_of(S::F32_LANES.max(network::ROW_TILE));
+            let rows = x.len().next_multiple_of(S::F32_LANES.max(ROW_TILE));
             laws.find(simd, network, table, (&states[..rows.min(BLOCK)], self.t));
             let found = laws.mean.floats().iter().zip(laws.std.floats());
             self.laws
@@ -263,9 +282,7 @@ impl WithSimd for Draw<'_> {
         for first in (0..count).step_by(BLOCK) {
             let len = BLOCK.min(count - first);
             // A short last block needs no more rows than it has.
-            let rows = len
-                .next_multiple_of(S::F32_LANES.max(network::ROW_TILE))
-                .min(BLOCK);
+            let rows = len.next_multiple_of(S::F32_LANES.max(ROW_TILE)).min(BLOCK);
             for step in 0..steps {
                 let z = walk.normals(simd, first as u32, step as u32, step + 1 == steps);
                 let (before, after) = states.split_at_mut(step + 1);
@@ -353,8 +370,8 @@ impl<S: Simd, const N: usize> Walk<S, N> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::noise::ThreefryRng;
-    use crate::policy::Inputs;
+    use gflownet_tour_core::noise::ThreefryRng;
+    use gflownet_tour_core::policy::Inputs;
 
     const FEATURES: Inputs = Inputs::StepFeatures { steps: 5 };
 
@@ -410,7 +427,7 @@ mod tests {
     /// At most 1e-5 of the density's maximum, which is what a reader could not see either.
     #[test]
     fn network_and_table_have_the_same_terminal_density() {
-        use crate::density::{Tails, TerminalDensity};
+        use gflownet_tour_core::density::{Tails, TerminalDensity};
         for (seed, scale) in [(0, 1.0), (1, 0.3), (2, 3.0)] {
             let policy = Policy::<f32>::init(64, &mut ThreefryRng::new(seed, 0));
             let network = Sampler::new(&policy);

@@ -5,8 +5,9 @@
 //! not have: the exponential, ELU, the logarithm and normal variates. Each has a plain twin that a
 //! test compares it with.
 
-use crate::noise::{CENTRAL, TAIL};
 use bytemuck::{Pod, Zeroable};
+use gflownet_tour_core::layout::LINE;
+use gflownet_tour_core::noise::{CENTRAL, TAIL};
 use pulp::{Arch, Simd, WithSimd};
 
 /// A set of vector instructions that this machine has.
@@ -81,9 +82,6 @@ impl Level {
 pub(crate) struct Aligned {
     lines: Vec<Line>,
 }
-
-/// The widest vector: sixteen floats, one cache line.
-pub(crate) const LINE: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
 #[repr(C, align(64))]
@@ -413,7 +411,7 @@ fn inject<S: Simd>(simd: S, mut blocks: Blocks<S>, key: [u32; 2]) -> Blocks<S> {
     blocks
 }
 
-/// [`crate::noise::threefry2x32`] for vectors of counters.
+/// [`gflownet_tour_core::noise::threefry2x32`] for vectors of counters.
 #[inline(always)]
 pub(crate) fn threefry2x32<S: Simd>(simd: S, key: [u32; 2], counters: Blocks<S>) -> Blocks<S> {
     let [k0, k1] = key;
@@ -426,7 +424,7 @@ pub(crate) fn threefry2x32<S: Simd>(simd: S, key: [u32; 2], counters: Blocks<S>)
     four_rounds::<S, 13, 15, 26, 6>(simd, x, [k2, k0.wrapping_add(5)])
 }
 
-/// [`crate::noise::normal_from_bits`] for vectors of words.
+/// [`gflownet_tour_core::noise::normal_from_bits`] for vectors of words.
 #[inline(always)]
 pub(crate) fn normals_from_bits<S: Simd>(simd: S, bits: &[S::u32s], normals: &mut [S::f32s]) {
     let root_2 = simd.splat_f32s(std::f32::consts::SQRT_2);
@@ -487,7 +485,7 @@ pub(crate) fn iota<S: Simd>(simd: S) -> S::u32s {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::noise;
+    use gflownet_tour_core::noise;
 
     /// A function of one vector, on every lane of `x`.
     struct Map<'a> {
