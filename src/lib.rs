@@ -30,7 +30,7 @@ pub use gflownet_tour_core::{
 pub use gflownet_tour_speed::{network, sampler, simd, table, trainer};
 
 pub use gflownet_tour_lab as lab;
-pub use gflownet_tour_page as page;
+pub use gflownet_tour_widgets as widgets;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod train;

@@ -4,9 +4,9 @@
 use gflownet_tour::density::TerminalDensity;
 use gflownet_tour::divergence;
 use gflownet_tour::experiment::{EXPERIMENTS, Experiment, TEMPERED};
-use gflownet_tour::page::record;
 use gflownet_tour::weights;
 use gflownet_tour::weights::manifest::{self, ModelEntry, SeedResult};
+use gflownet_tour::widgets::record;
 use std::fs;
 use std::path::Path;
 

@@ -5,14 +5,14 @@ use crate::models::Models;
 use gflownet_tour_core::balance::BackwardLoop;
 use gflownet_tour_core::experiment::{EXPERIMENTS, Experiment};
 use gflownet_tour_core::weights::manifest::ModelEntry;
-use gflownet_tour_page::as_table;
-use gflownet_tour_page::format::{UNKNOWN, fixed, percent, place};
-use gflownet_tour_page::numbers;
-use gflownet_tour_page::picture::{
+use gflownet_tour_widgets::as_table;
+use gflownet_tour_widgets::format::{UNKNOWN, fixed, percent, place};
+use gflownet_tour_widgets::numbers;
+use gflownet_tour_widgets::picture::{
     Curve, Picture, axis_top, centres, in_rows, mean_of, target_curve, tempered_curve,
     total_variation, within,
 };
-use gflownet_tour_page::record::{self, Axis, Fate, ROWS};
+use gflownet_tour_widgets::record::{self, Axis, Fate, ROWS};
 use maud::{Markup, PreEscaped, html};
 use std::fmt::Write;
 

@@ -9,14 +9,14 @@ use gflownet_tour_core::address::{COUNTS, State};
 use gflownet_tour_core::balance::BackwardLoop;
 use gflownet_tour_core::experiment::{self, EXPERIMENTS, Experiment, TEMPERED, TEMPERED_BETAS};
 use gflownet_tour_core::weights::manifest::{CurvePoint, ModelEntry};
-use gflownet_tour_page::format::{
+use gflownet_tour_widgets::format::{
     TEMPERATURE_STEP, TEMPERATURES, UNKNOWN, fixed, percent, place, thousands,
 };
-use gflownet_tour_page::formulas as tex;
-use gflownet_tour_page::island::{BETA_STEP, DEVICES, Island, TEMPERED_COUNT};
-use gflownet_tour_page::numbers;
-use gflownet_tour_page::picture::{Curve, target_curve, tempered_curve};
-use gflownet_tour_page::record::{self, Axis, BOX, quantities};
+use gflownet_tour_widgets::formulas as tex;
+use gflownet_tour_widgets::island::{BETA_STEP, DEVICES, Island, TEMPERED_COUNT};
+use gflownet_tour_widgets::numbers;
+use gflownet_tour_widgets::picture::{Curve, target_curve, tempered_curve};
+use gflownet_tour_widgets::record::{self, Axis, BOX, quantities};
 use maud::{Markup, html};
 
 /// What every still picture says of itself.

@@ -1,5 +1,5 @@
 //! The article: the page's text and pictures as static HTML, made when the page is built. What is
-//! live takes its place in the browser ([`gflownet_tour_page::island`]); until then, and without
+//! live takes its place in the browser ([`gflownet_tour_widgets::island`]); until then, and without
 //! scripts, everything can be read.
 //!
 //! Nothing here has a style attribute or a script: colours and sizes are the style sheet's, by
@@ -11,7 +11,7 @@ pub mod models;
 pub mod prose;
 pub mod references;
 
-use gflownet_tour_page::numbers;
+use gflownet_tour_widgets::numbers;
 use maud::{Markup, PreEscaped, html};
 use models::Models;
 
@@ -91,7 +91,7 @@ fn heading(level: u8, id: &str, title: &str) -> Markup {
 mod tests {
     use super::*;
     use gflownet_tour_core::experiment::EXPERIMENTS;
-    use gflownet_tour_page::island::{ISLAND, Island, MODEL, OTHERS};
+    use gflownet_tour_widgets::island::{ISLAND, Island, MODEL, OTHERS};
     use std::path::Path;
 
     fn article() -> String {

@@ -16,11 +16,11 @@ use gflownet_tour_core::policy::{FEATURES, MAX_STD, MIN_STD, Policy};
 use gflownet_tour_core::tempered::Score;
 use gflownet_tour_core::weights::ablation::Ablation;
 use gflownet_tour_core::weights::manifest::TemperedEntry;
-use gflownet_tour_page::format::{enumeration, fixed, percent, place, spelled, thousands};
-use gflownet_tour_page::formulas as tex;
-use gflownet_tour_page::island::Island;
-use gflownet_tour_page::numbers;
-use gflownet_tour_page::picture::{PATHS, Picture, chance, target_curve, total_variation};
+use gflownet_tour_widgets::format::{enumeration, fixed, percent, place, spelled, thousands};
+use gflownet_tour_widgets::formulas as tex;
+use gflownet_tour_widgets::island::Island;
+use gflownet_tour_widgets::numbers;
+use gflownet_tour_widgets::picture::{PATHS, Picture, chance, target_curve, total_variation};
 use maud::{Markup, PreEscaped, html};
 
 // The models that the text speaks of, by their names in the experiments' table.

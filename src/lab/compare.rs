@@ -7,8 +7,8 @@ use super::link::RunLink;
 use super::record::Record;
 use gflownet_tour_core::lab::Settings;
 use gflownet_tour_core::message::{Phase, ToRun};
-use gflownet_tour_page::format::{UNKNOWN, duration, fixed, thousands};
-use gflownet_tour_page::storage;
+use gflownet_tour_widgets::format::{UNKNOWN, duration, fixed, thousands};
+use gflownet_tour_widgets::storage;
 use leptos::prelude::*;
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! The target's editor: handles on the curve, moved by pointer or keyboard, and a table.
 
 use gflownet_tour_core::lab::{self, MOST_MODES, PEAK_NUMBERS, Peak, Settings};
-use gflownet_tour_page::format::{fixed, place};
-use gflownet_tour_page::picture::centres;
-use gflownet_tour_page::record::{Axis, BOX, path};
+use gflownet_tour_widgets::format::{fixed, place};
+use gflownet_tour_widgets::picture::centres;
+use gflownet_tour_widgets::record::{Axis, BOX, path};
 use leptos::ev::{KeyboardEvent, PointerEvent};
 use leptos::html;
 use leptos::prelude::*;

@@ -2,7 +2,7 @@
 
 use gflownet_tour_core::lab::{self, Settings};
 use gflownet_tour_core::message::{SeedEnd, SeedPoint, SeedReport};
-use gflownet_tour_page::record::{Dot, Fate, apart};
+use gflownet_tour_widgets::record::{Dot, Fate, apart};
 use std::fmt::{Display, Write};
 
 /// How many seeds an ensemble has.

@@ -3,8 +3,8 @@
 use gflownet_tour_core::lab::{
     self, BackwardPolicy, Choice, Loss, Noise, Number, Replay, Settings,
 };
-use gflownet_tour_page::demo::Math;
-use gflownet_tour_page::formulas as tex;
+use gflownet_tour_widgets::formulas as tex;
+use gflownet_tour_widgets::math::Math;
 use leptos::prelude::*;
 
 /// The groups of controls: a title, and the names of choices and numbers in links.

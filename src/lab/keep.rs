@@ -5,7 +5,7 @@ use super::kept;
 use super::link::RunLink;
 use gflownet_tour_core::lab::{Asked, Settings};
 use gflownet_tour_core::message::Phase;
-use gflownet_tour_page::storage;
+use gflownet_tour_widgets::storage;
 use js_sys::{Array, Uint8Array};
 use leptos::html;
 use leptos::prelude::*;

@@ -8,7 +8,7 @@ use gflownet_tour_core::lab::Settings;
 use gflownet_tour_core::message::{
     Begin, FromEngine, FromRun, Look, Phase, ToEngine, ToRun, check_build, decode, encode,
 };
-use gflownet_tour_page::link::{listen, start_worker};
+use gflownet_tour_widgets::worker::{listen, start_worker};
 use js_sys::Uint8Array;
 use leptos::prelude::*;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //! with it: from the table that `train_distill --objectives` made.
 
 use gflownet_tour_core::experiment::{EXPERIMENTS, STEADY};
-use gflownet_tour_page::format::{fixed, percent};
+use gflownet_tour_widgets::format::{fixed, percent};
 use serde::Deserialize;
 use std::sync::LazyLock;
 

@@ -8,11 +8,11 @@ use gflownet_tour_core::lab::{Number, Settings, read_number};
 use gflownet_tour_core::message::{
     BeginSeeds, FromEngine, FromRun, ToEngine, ToRun, check_build, decode, encode,
 };
-use gflownet_tour_page::format::{UNKNOWN, fixed, percent, place, thousands};
-use gflownet_tour_page::link::{listen, start_worker};
-use gflownet_tour_page::picture::CELLS;
-use gflownet_tour_page::record::Fate;
-use gflownet_tour_page::screen::Screen;
+use gflownet_tour_widgets::format::{UNKNOWN, fixed, percent, place, thousands};
+use gflownet_tour_widgets::picture::CELLS;
+use gflownet_tour_widgets::record::Fate;
+use gflownet_tour_widgets::screen::Screen;
+use gflownet_tour_widgets::worker::{listen, start_worker};
 use js_sys::{Reflect, Uint8Array};
 use leptos::html;
 use leptos::prelude::*;

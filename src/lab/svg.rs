@@ -4,9 +4,9 @@
 use super::ensemble::{BandPoint, Ensemble};
 use super::record::Record;
 use gflownet_tour_core::message::SeedPoint;
-use gflownet_tour_page::format::{fixed, superscript, thousands};
-use gflownet_tour_page::picture::{CELLS, axis_top, centres, within};
-use gflownet_tour_page::record::{Axis, Fate, ROWS};
+use gflownet_tour_widgets::format::{fixed, superscript, thousands};
+use gflownet_tour_widgets::picture::{CELLS, axis_top, centres, within};
+use gflownet_tour_widgets::record::{Axis, Fate, ROWS};
 use std::fmt::Write;
 
 /// The width of a picture that is a file.

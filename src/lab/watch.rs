@@ -7,20 +7,20 @@ use gflownet_tour_core::balance::BackwardLoop;
 use gflownet_tour_core::lab::Settings;
 use gflownet_tour_core::message::{DeviceUsed, Phase, ToRun};
 use gflownet_tour_core::mixture::{Mixture, Mode};
-use gflownet_tour_page::as_table::{self, AsTable};
-use gflownet_tour_page::dial::{Dial, Scale};
-use gflownet_tour_page::flow_map::View;
-use gflownet_tour_page::flow_panel::draw_maps;
-use gflownet_tour_page::format::{
+use gflownet_tour_widgets::as_table::{self, AsTable};
+use gflownet_tour_widgets::dial::{Dial, Scale};
+use gflownet_tour_widgets::flow_map::View;
+use gflownet_tour_widgets::format::{
     TEMPERATURE_STEP, TEMPERATURES, UNKNOWN, duration, fixed, percent, place, superscript,
     thousands,
 };
-use gflownet_tour_page::palette::Palette;
-use gflownet_tour_page::picture::{CELLS, Curve, Landscape, Picture, centres, in_rows};
-use gflownet_tour_page::plot::{Layout, Scene, draw};
-use gflownet_tour_page::record::{Axis, BOX, loss as loss_words, path};
-use gflownet_tour_page::screen::{Screen, is_calm};
-use gflownet_tour_page::spoken::Spoken;
+use gflownet_tour_widgets::maps::draw_maps;
+use gflownet_tour_widgets::palette::Palette;
+use gflownet_tour_widgets::picture::{CELLS, Curve, Landscape, Picture, centres, in_rows};
+use gflownet_tour_widgets::plot::{Layout, Scene, draw};
+use gflownet_tour_widgets::record::{Axis, BOX, loss as loss_words, path};
+use gflownet_tour_widgets::screen::{Screen, is_calm};
+use gflownet_tour_widgets::spoken::Spoken;
 use leptos::html;
 use leptos::prelude::*;
 use std::time::Duration;

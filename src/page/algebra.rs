@@ -1,19 +1,22 @@
 //! The bug as algebra: what each of the three backward loops asks for, beside what the model that
 //! was trained with it does.
 
-use super::as_table::{self, AsTable};
-use super::demo::{Math, model_colour};
-use super::format::{UNKNOWN, fixed};
-use super::formulas as tex;
-use super::island::Island;
-use super::palette::Palette;
-use super::picture::{CELLS, Curve, axis_top, centres, in_rows, target_curve, within};
-use super::plot::{Sheet, told};
+use super::demo::model_colour;
 use super::share::AddressBar;
 use super::study::{Inquiry, StudyPanel};
 use gflownet_tour_core::balance::BackwardLoop;
 use gflownet_tour_core::experiment::{self, EXPERIMENTS, Experiment};
 use gflownet_tour_core::message::{Asked, Question, Study};
+use gflownet_tour_widgets::as_table::{self, AsTable};
+use gflownet_tour_widgets::format::{UNKNOWN, fixed};
+use gflownet_tour_widgets::formulas as tex;
+use gflownet_tour_widgets::island::Island;
+use gflownet_tour_widgets::math::Math;
+use gflownet_tour_widgets::palette::Palette;
+use gflownet_tour_widgets::picture::{
+    CELLS, Curve, axis_top, centres, in_rows, target_curve, within,
+};
+use gflownet_tour_widgets::plot::{Sheet, told};
 use leptos::html;
 use leptos::prelude::*;
 use plotters::prelude::PathElement;

@@ -1,23 +1,8 @@
 //! One demo: a figure, its controls and its numbers. The page uses it for each model of the tour.
 
-use super::as_table::{self, AsTable};
-use super::dial::{Dial, Scale};
-use super::format::{
-    TEMPERATURE_STEP, TEMPERATURES, UNKNOWN, duration, fixed, percent, place, thousands,
-};
-use super::formulas;
-use super::island::DEVICES;
 use super::link::{Draft, Engine, EngineState, ModelState};
-use super::palette::{Palette, Rgb};
-use super::picture::{
-    BINS, CELLS, Curve, PATHS, Picture, fingerprint, in_rows, target_curve, tempered_curve,
-    total_variation,
-};
-use super::plot::{Layout, Scene, draw};
-use super::screen::Screen;
 use super::scrub::{Scrub, Scrubber};
 use super::share::{AddressBar, CopyLink};
-use super::spoken::Spoken;
 use super::still::{Framed, Still, Told};
 use gflownet_tour_core::address::{COUNTS, Control};
 use gflownet_tour_core::balance::BackwardLoop;
@@ -25,6 +10,22 @@ use gflownet_tour_core::experiment::{self, Experiment};
 use gflownet_tour_core::message::{
     BatchResult, DeviceChoice, DeviceUsed, GpuStatus, PLACEHOLDER_STD,
 };
+use gflownet_tour_widgets::as_table::{self, AsTable};
+use gflownet_tour_widgets::dial::{Dial, Scale};
+use gflownet_tour_widgets::format::{
+    TEMPERATURE_STEP, TEMPERATURES, UNKNOWN, duration, fixed, percent, place, thousands,
+};
+use gflownet_tour_widgets::formulas;
+use gflownet_tour_widgets::island::DEVICES;
+use gflownet_tour_widgets::math::Math;
+use gflownet_tour_widgets::palette::{Palette, Rgb};
+use gflownet_tour_widgets::picture::{
+    BINS, CELLS, Curve, PATHS, Picture, fingerprint, in_rows, target_curve, tempered_curve,
+    total_variation,
+};
+use gflownet_tour_widgets::plot::{Layout, Scene, draw};
+use gflownet_tour_widgets::screen::Screen;
+use gflownet_tour_widgets::spoken::Spoken;
 use leptos::html;
 use leptos::prelude::*;
 use std::sync::Arc;
@@ -371,12 +372,6 @@ pub fn Demo(index: usize) -> impl IntoView {
             <AsTable of=format!("The numbers of {}", experiment.title) table />
         </div>
     }
-}
-
-/// A formula inside a sentence.
-#[component]
-pub fn Math(formula: &'static str) -> impl IntoView {
-    view! { <span class="math" inner_html=formula></span> }
 }
 
 #[component]

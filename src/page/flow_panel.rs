@@ -1,25 +1,26 @@
 //! The flow itself: heat maps of F(x, t) from both ends and of their ratio, a cursor that reads
 //! them, and the policies as curves at the cursor's step.
 
-use super::as_table::{self, AsTable};
-use super::demo::Math;
-use super::dial::{Dial, Scale};
-use super::flow_map::{DEPTH, LIMIT, Pane, View};
-use super::format::{UNKNOWN, fixed, percent, place, superscript};
-use super::formulas as tex;
-use super::island::Island;
-use super::palette::{Palette, Rgb, mix};
-use super::picture::{Curve, Landscape, ROWS, centres};
-use super::plot::{DASH, Sheet, solid, told};
 use super::share::AddressBar;
 use super::study::{Inquiry, ModelChoice, StudyPanel, subject};
 use gflownet_tour_core::address::FLOW_CELLS;
 use gflownet_tour_core::experiment::Experiment;
 use gflownet_tour_core::message::{Question, Study};
+use gflownet_tour_widgets::as_table::{self, AsTable};
+use gflownet_tour_widgets::dial::{Dial, Scale};
+use gflownet_tour_widgets::flow_map::{DEPTH, LIMIT, View};
+use gflownet_tour_widgets::format::{UNKNOWN, fixed, percent, place, superscript};
+use gflownet_tour_widgets::formulas as tex;
+use gflownet_tour_widgets::island::Island;
+use gflownet_tour_widgets::maps::{AXIS, HEADING, LEFT, RIGHT, draw_maps, step_at};
+use gflownet_tour_widgets::math::Math;
+use gflownet_tour_widgets::palette::{Palette, Rgb};
+use gflownet_tour_widgets::picture::{Curve, ROWS, centres};
+use gflownet_tour_widgets::plot::{DASH, Sheet, told};
 use leptos::ev::PointerEvent;
 use leptos::html;
 use leptos::prelude::*;
-use plotters::prelude::{Rectangle, Text};
+use plotters::prelude::Text;
 use plotters::style::text_anchor::{HPos, VPos};
 use std::ops::Range;
 use web_sys::HtmlCanvasElement;
@@ -27,35 +28,11 @@ use web_sys::HtmlCanvasElement;
 /// Cells of the map over the plotted range.
 const CELLS: u32 = FLOW_CELLS as u32;
 
-// Where the panes are on their canvas, in CSS pixels.
-const LEFT: f64 = 46.0;
-const RIGHT: f64 = 10.0;
-const HEADING: f64 = 36.0;
-const AXIS: f64 = 30.0;
-
 /// Where the cursor is.
 #[derive(Clone, Copy)]
 pub struct Cursor {
     cell: RwSignal<usize>,
     t: RwSignal<usize>,
-}
-
-/// The rows of a pane on a canvas of this height, top and bottom in CSS pixels: N rows for
-/// t = 1..=N, and half of one below them for the start.
-fn pane_rows(pane: usize, height: f64) -> Range<f64> {
-    let each = (height - AXIS) / Pane::ALL.len() as f64;
-    let top = pane as f64 * each;
-    top + HEADING..top + each
-}
-
-/// The step whose row is `down` CSS pixels below the top of a canvas of this height.
-fn step_at(down: f64, height: f64, steps: usize) -> Option<usize> {
-    (0..Pane::ALL.len()).find_map(|pane| {
-        let rows = pane_rows(pane, height);
-        let row = (rows.end - rows.start) / (steps as f64 + 0.5);
-        let up = (rows.end - down) / row + 0.5;
-        (rows.contains(&down)).then(|| (up.floor() as usize).min(steps))
-    })
 }
 
 /// The part, closed at first.
@@ -98,7 +75,13 @@ pub fn FlowPanel() -> impl IntoView {
     inquiry.draw(maps, track, move |canvas, palette| {
         let mut outcome = Ok(());
         with_view(&mut |experiment, view| {
-            outcome = draw_maps(canvas, experiment.into(), view, Some(cursor), palette);
+            outcome = draw_maps(
+                canvas,
+                experiment.into(),
+                view,
+                Some((cursor.cell.get(), cursor.t.get())),
+                palette,
+            );
         });
         outcome
     });
@@ -341,85 +324,6 @@ fn numbers(experiment: &Experiment, view: &View, t: usize) -> String {
         ],
         &cells.map(row).collect::<Vec<_>>(),
     )
-}
-
-/// Draws the three maps, and a cursor where there is one.
-pub fn draw_maps(
-    canvas: &HtmlCanvasElement,
-    landscape: Landscape<'_>,
-    view: &View,
-    cursor: Option<Cursor>,
-    palette: &Palette,
-) -> Result<(), String> {
-    let Some(sheet) = Sheet::on(canvas, palette)? else {
-        return Ok(());
-    };
-    let range = landscape.plot_range();
-    let height = f64::from(canvas.client_height());
-    let whole = sheet.root.dim_in_pixel();
-    let (left, right) = (sheet.px(LEFT), whole.0 as i32 - sheet.px(RIGHT));
-    let steps = view.steps as f64;
-    for (index, pane) in Pane::ALL.into_iter().enumerate() {
-        let rows = pane_rows(index, height);
-        let (top, bottom) = (sheet.px(rows.start), sheet.px(rows.end));
-        let area = sheet
-            .root
-            .margin(top, whole.1 as i32 - bottom, left, whole.0 as i32 - right);
-        // Row t is from t - 1/2 to t + 1/2; below is what is left of the start's.
-        let span = (0.0, steps + 0.5);
-        let plane = Sheet::plane(&area, range, span);
-        let across = |cell: usize| {
-            left + ((right - left) as f64 * cell as f64 / view.cells as f64).round() as i32
-        };
-        let up = |t: f64| bottom - ((bottom - top) as f64 * t / span.1).round() as i32;
-        for t in 1..=view.steps {
-            let (upper, lower) = (up(t as f64 + 0.5), up(t as f64 - 0.5));
-            // Neighbours of one colour are one rectangle.
-            let mut first = 0;
-            let colour = |cell| tone_colour(palette, pane, view.tone(pane, cell, t));
-            for cell in 1..=view.cells {
-                if cell == view.cells || colour(cell) != colour(first) {
-                    let corners = [(across(first), upper), (across(cell), lower)];
-                    let patch = Rectangle::new(corners, solid(colour(first), 1.0).filled());
-                    sheet.root.draw(&patch).map_err(told)?;
-                    first = cell;
-                }
-            }
-        }
-        sheet.modes(&plane, landscape.modes, span)?;
-        sheet.start(&plane, (landscape.start, 0.0))?;
-        let title = match pane {
-            Pane::Forward => "forward flow Z·p(x, t), over step t",
-            Pane::Backward => "backward flow F(x, t)",
-            Pane::Ratio => "log-ratio, forward to backward",
-        };
-        sheet.y_axis(&plane, (range.0, span.1), title, |t| {
-            (t.fract() == 0.0).then(|| fixed(t, 0))
-        })?;
-        if let Some(cursor) = cursor {
-            let t = cursor.t.get().min(view.steps) as f64;
-            let cell = cursor.cell.get();
-            let corners = [
-                (across(cell) - sheet.px(3.0), up((t + 0.5).min(span.1))),
-                (across(cell + 1) + sheet.px(3.0), up((t - 0.5).max(0.0))),
-            ];
-            let ring = Rectangle::new(corners, sheet.stroke(palette.ink, 1.0, 1.5));
-            sheet.root.draw(&ring).map_err(told)?;
-        }
-        if pane == Pane::Ratio {
-            sheet.x_axis(&area, range)?;
-        }
-    }
-    Ok(())
-}
-
-fn tone_colour(palette: &Palette, pane: Pane, tone: Option<f64>) -> Rgb {
-    match (pane, tone) {
-        (_, None) => mix(palette.paper, palette.mode, 0.22),
-        (Pane::Ratio, Some(tone)) if tone < 0.0 => mix(palette.paper, palette.under, -tone),
-        (Pane::Ratio, Some(tone)) => mix(palette.paper, palette.over, tone),
-        (_, Some(tone)) => mix(palette.paper, palette.flow, tone),
-    }
 }
 
 /// One policy at one step, over the cells.

@@ -1,14 +1,14 @@
 //! Trainings shown: the curves of each run with a cursor, and the count of modes that its log Z
 //! stands for. All of it comes from the manifest.
 
-use super::demo::Math;
-use super::format::{fixed, thousands};
-use super::formulas;
-use super::numbers;
-use super::record::{self, Axis, BOX, Quantity, quantities};
 use gflownet_tour_core::balance::BackwardLoop;
 use gflownet_tour_core::experiment::EXPERIMENTS;
 use gflownet_tour_core::weights::manifest::ModelEntry;
+use gflownet_tour_widgets::format::{fixed, thousands};
+use gflownet_tour_widgets::formulas;
+use gflownet_tour_widgets::math::Math;
+use gflownet_tour_widgets::numbers;
+use gflownet_tour_widgets::record::{self, Axis, BOX, Quantity, quantities};
 use leptos::ev::{KeyboardEvent, PointerEvent};
 use leptos::html;
 use leptos::prelude::*;

@@ -2,8 +2,8 @@
 //! which is fetched when a reader comes near; here are its words, its place, and what is said when it
 //! cannot be had.
 
-use super::link::{beside_the_page, listen};
-use super::screen::Screen;
+use gflownet_tour_widgets::screen::Screen;
+use gflownet_tour_widgets::worker::{beside_the_page, listen};
 use leptos::html;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;

@@ -1,28 +1,21 @@
 //! The page's end of the engine: owns the worker, speaks its messages, starts it again when it
 //! dies, and shows all of it as signals.
 
-use super::numbers;
 use super::schedule::Schedule;
 use gflownet_tour_core::experiment::{self, COUNT, EXPERIMENTS, TEMPERED};
-use gflownet_tour_core::files::Files;
 use gflownet_tour_core::message::{
     BatchResult, DeviceChoice, FromEngine, GpuStatus, Question, SampleRequest, StudyRequest,
     StudyResult, ToEngine, check_build, decode, encode,
 };
+use gflownet_tour_widgets::numbers;
+use gflownet_tour_widgets::worker::{WORKER, beside_the_page, listen, start_worker};
 use js_sys::Uint8Array;
 use leptos::prelude::*;
 use std::sync::Arc;
 use std::time::Duration;
 use wasm_bindgen::JsCast;
-use wasm_bindgen::closure::Closure;
-use web_sys::{
-    ErrorEvent, Event, EventTarget, MessageEvent, Url, Worker, WorkerOptions, WorkerType,
-};
+use web_sys::{ErrorEvent, MessageEvent, Worker};
 
-/// The worker's script, beside the page.
-const WORKER: &str = "worker.js";
-/// What it runs.
-const ENGINE: [&str; 2] = ["engine.js", "engine_bg.wasm"];
 /// How often a worker that dies is started again before the page gives up.
 const RESTARTS: u32 = 2;
 /// How often the page looks whether the worker still answers.
@@ -499,31 +492,4 @@ fn settled(outcome: Result<(), String>) -> ModelState {
         Ok(()) => ModelState::Loaded,
         Err(why) => ModelState::Failed(why),
     }
-}
-
-pub fn listen(target: &EventTarget, kind: &str, act: impl FnMut(Event) + 'static) {
-    let act = Closure::<dyn FnMut(Event)>::new(act).into_js_value();
-    // The browsers that have workers do not refuse a listener.
-    let _ = target.add_event_listener_with_callback(kind, act.unchecked_ref());
-}
-
-pub fn start_worker() -> Result<Worker, String> {
-    let files = beside_the_page()?;
-    let [script, code] = ENGINE.map(|file| files.name(file));
-    let url = format!("{}#{script},{code}", files.url(WORKER));
-    let options = WorkerOptions::new();
-    options.set_type(WorkerType::Module);
-    Worker::new_with_options(&url, &options)
-        .map_err(|error| format!("{WORKER} could not be started: {error:?}"))
-}
-
-/// The files in the page's own folder, by the table in its HTML.
-pub fn beside_the_page() -> Result<Files, String> {
-    let base = document().base_uri().ok().flatten();
-    let folder = base.and_then(|base| Url::new_with_base("./", &base).ok());
-    let folder =
-        folder.ok_or("the page does not know its own address, so not that of its files")?;
-    let table = document().get_element_by_id("files");
-    let table = table.and_then(|table| table.text_content());
-    Ok(Files::new(&folder.href(), &table.unwrap_or_default()))
 }

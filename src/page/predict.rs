@@ -2,8 +2,8 @@
 //! hidden from those who skip it, and nobody keeps a score.
 
 use super::share::AddressBar;
-use super::storage;
 use gflownet_tour_core::address::Control;
+use gflownet_tour_widgets::storage;
 use leptos::html;
 use leptos::prelude::*;
 use wasm_bindgen::prelude::*;

@@ -1,16 +1,16 @@
 //! Moving a demo through the training of its model: a slider and a play button over snapshots,
 //! which are fetched when a reader first touches them.
 
-use super::format::{fixed, thousands};
 use super::link::{Engine, ModelState};
-use super::numbers;
-use super::record;
-use super::screen::is_calm;
 use super::share::AddressBar;
 use gflownet_tour_core::address::Control;
 use gflownet_tour_core::experiment;
 use gflownet_tour_core::exploration::Exploration;
 use gflownet_tour_core::message::BatchResult;
+use gflownet_tour_widgets::format::{fixed, thousands};
+use gflownet_tour_widgets::numbers;
+use gflownet_tour_widgets::record;
+use gflownet_tour_widgets::screen::is_calm;
 use leptos::html;
 use leptos::leptos_dom::helpers::{IntervalHandle, set_interval_with_handle};
 use leptos::prelude::*;

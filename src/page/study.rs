@@ -2,13 +2,13 @@
 //! answer, and a line that says why there is none. Nothing is computed before the part is open.
 
 use super::link::{Engine, EngineState, ModelState};
-use super::palette::Palette;
-use super::screen::Screen;
 use super::share::{AddressBar, CopyLink};
-use super::spoken::Spoken;
 use gflownet_tour_core::address::Control;
 use gflownet_tour_core::experiment::{self, EXPERIMENTS, Experiment};
 use gflownet_tour_core::message::{Question, Study, StudyResult};
+use gflownet_tour_widgets::palette::Palette;
+use gflownet_tour_widgets::screen::Screen;
+use gflownet_tour_widgets::spoken::Spoken;
 use leptos::html;
 use leptos::prelude::*;
 use std::sync::Arc;

@@ -1,22 +1,22 @@
 //! The model of every temperature: its figure, with a slider for β.
 
-use super::as_table::AsTable;
 use super::demo::{device_name, numbers as numbers_of, sentence};
-use super::dial::{Dial, Scale};
-use super::format::{UNKNOWN, fixed, percent, place, thousands};
-use super::island::{BETA_STEP, TEMPERED_COUNT};
 use super::link::{Draft, Engine, EngineState, ModelState, Slot};
-use super::picture::{
-    BINS, CELLS, PATHS, Picture, fingerprint, target_curve, tempered_curve, total_variation,
-};
-use super::plot::{Layout, Scene, draw};
-use super::screen::Screen;
 use super::share::{AddressBar, CopyLink};
-use super::spoken::Spoken;
 use super::still::{Framed, Still, Told};
 use gflownet_tour_core::address::Control;
 use gflownet_tour_core::experiment::{self, DEFAULT_SEED, TEMPERED, TEMPERED_BETAS};
 use gflownet_tour_core::message::{BatchResult, DeviceChoice};
+use gflownet_tour_widgets::as_table::AsTable;
+use gflownet_tour_widgets::dial::{Dial, Scale};
+use gflownet_tour_widgets::format::{UNKNOWN, fixed, percent, place, thousands};
+use gflownet_tour_widgets::island::{BETA_STEP, TEMPERED_COUNT};
+use gflownet_tour_widgets::picture::{
+    BINS, CELLS, PATHS, Picture, fingerprint, target_curve, tempered_curve, total_variation,
+};
+use gflownet_tour_widgets::plot::{Layout, Scene, draw};
+use gflownet_tour_widgets::screen::Screen;
+use gflownet_tour_widgets::spoken::Spoken;
 use leptos::html;
 use leptos::prelude::*;
 

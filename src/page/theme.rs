@@ -1,8 +1,8 @@
 //! The reader's choice of colours: the system's, light, or dark. The style sheet reads it from the
 //! root's `data-theme`.
 
-use super::screen::THEME_CHANGED;
-use super::storage;
+use gflownet_tour_widgets::screen::THEME_CHANGED;
+use gflownet_tour_widgets::storage;
 use leptos::prelude::*;
 use web_sys::Event;
 

@@ -1,13 +1,6 @@
 //! One trajectory, every term: a stepper through the formula with its numbers, and which way the
 //! gradient pushes.
 
-use super::demo::Math;
-use super::format::{UNKNOWN, chance, fixed, place, thousands};
-use super::formulas as tex;
-use super::island::Island;
-use super::numbers;
-use super::palette::Palette;
-use super::plot::{Sheet, solid, told};
 use super::share::AddressBar;
 use super::study::{Inquiry, ModelChoice, StudyPanel, subject};
 use gflownet_tour_core::address;
@@ -15,6 +8,13 @@ use gflownet_tour_core::experiment::{BATCH, Experiment};
 use gflownet_tour_core::exploration::Exploration;
 use gflownet_tour_core::message::{Question, Study, TraceStudy, Walk};
 use gflownet_tour_core::trace::{Term, Trace};
+use gflownet_tour_widgets::format::{UNKNOWN, chance, fixed, place, thousands};
+use gflownet_tour_widgets::formulas as tex;
+use gflownet_tour_widgets::island::Island;
+use gflownet_tour_widgets::math::Math;
+use gflownet_tour_widgets::numbers;
+use gflownet_tour_widgets::palette::Palette;
+use gflownet_tour_widgets::plot::{Sheet, solid, told};
 use leptos::html;
 use leptos::prelude::*;
 use plotters::prelude::{Circle, PathElement};

@@ -1,7 +1,7 @@
 //! The CPU sampler: whole trajectories, a block of states at a time, in vector code. The laws of
 //! the steps come from the network, or from a [`Table`] of it, which is some four times as fast.
 
-use crate::network::{self, Activations, Network};
+use crate::network::{Activations, Network};
 use crate::simd::{self, ABREAST, Aligned, Level, mul_add};
 use crate::table::{self, Table};
 use gflownet_tour_core::density::Laws;

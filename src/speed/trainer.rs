@@ -548,10 +548,7 @@ impl Trainer {
                 numbers.extend_from_slice(buffer.floats());
             }
         }
-        Checkpoint {
-            iteration: self.iteration as u32,
-            numbers,
-        }
+        Checkpoint::new(self.iteration as u32, numbers)
     }
 
     /// Goes to where a run of the same recipe was. Returns whether it did: a checkpoint of networks

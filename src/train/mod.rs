@@ -14,10 +14,11 @@ mod tempered;
 
 use crate::mixture::Mixture;
 use crate::noise::ThreefryRng;
+use crate::objective::FLOW_RATE;
 use crate::options::Options;
 use crate::policy::Policy;
 use crate::rollout::Rollout;
-use crate::trainer::{ADAM_BETA_1, ADAM_EPSILON, FLOW_RATE, Progress, Trainer, noise_seed, stream};
+use crate::trainer::{ADAM_BETA_1, ADAM_EPSILON, Progress, Trainer, noise_seed, stream};
 use crate::weights::manifest::Recipe;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::{ParamGroup, list_param_ids};

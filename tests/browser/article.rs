@@ -4,7 +4,7 @@ use super::chrome::{Chrome, Gpu};
 use super::site::Site;
 use super::visit;
 use gflownet_tour::experiment::{EXPERIMENTS, Experiment};
-use gflownet_tour::page::island::{Island, OTHERS};
+use gflownet_tour::widgets::island::{Island, OTHERS};
 use serde_json::Value;
 
 /// JavaScript that says of which islands, by name, something is not so.

@@ -427,13 +427,13 @@ fn deviations_and_variances_are_called_so() {
 }
 
 /// The crates, which of each other they may use, and whether they run in front of a reader.
-const CRATES: [(&str, &[&str], bool); 12] = [
-    ("gflownet-tour-article", &["core", "page"], false),
+const CRATES: [(&str, &[&str], bool); 13] = [
+    ("gflownet-tour-article", &["core", "widgets"], false),
     ("gflownet-tour-core", &[], true),
     ("gflownet-tour-engine", &["core", "speed"], true),
     ("gflownet-tour-kernels", &["speed"], true),
     ("gflownet-tour-onnx", &["core"], true),
-    ("gflownet-tour-page", &["core"], true),
+    ("gflownet-tour-page", &["core", "widgets"], true),
     (
         "gflownet-tour-lab",
         &["core", "onnx", "page", "speed"],
@@ -441,9 +441,10 @@ const CRATES: [(&str, &[&str], bool); 12] = [
     ),
     ("gflownet-tour-release", &[], false),
     ("gflownet-tour-speed", &["core"], true),
+    ("gflownet-tour-widgets", &["core"], true),
     (
         "gflownet-tour",
-        &["core", "lab", "onnx", "page", "release", "speed"],
+        &["core", "lab", "onnx", "release", "speed", "widgets"],
         false,
     ),
     (
@@ -458,10 +459,10 @@ const CRATES: [(&str, &[&str], bool); 12] = [
 const USERS: [(&str, &[&str]); 6] = [
     ("burn", &["gflownet-tour", "benches"]),
     ("burn-wgpu", &["engine"]),
-    ("leptos", &["lab", "page"]),
+    ("leptos", &["lab", "page", "widgets"]),
     ("safetensors", &["core"]),
-    ("wasm-bindgen", &["engine", "lab", "page"]),
-    ("web-sys", &["engine", "lab", "page"]),
+    ("wasm-bindgen", &["engine", "lab", "page", "widgets"]),
+    ("web-sys", &["engine", "lab", "page", "widgets"]),
 ];
 
 /// A crate's name without what all have in common.

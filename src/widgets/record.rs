@@ -1,7 +1,7 @@
 //! What trainings leave behind, as plain numbers for figures: curves in a unit box, what a log Z
 //! says of modes, and the runs of other seeds. How it is drawn is [`history`](super)'s business.
 
-use super::format::{fixed, spelled, superscript, thousands};
+use crate::format::{fixed, spelled, superscript, thousands};
 use gflownet_tour_core::weights::manifest::{CurvePoint, ModelEntry, SeedResult};
 use std::fmt::Write;
 

@@ -1,6 +1,7 @@
 //! The flow of a model as numbers that a heat map shows: what is shown at a cell, and what the
 //! whole says.
 
+use crate::palette::{Palette, Rgb, mix};
 use gflownet_tour_core::message::FlowMap;
 
 /// How far below the highest flow the colour scale reaches, in nats.
@@ -169,6 +170,16 @@ impl<'a> View<'a> {
             }
         }
         part / whole
+    }
+}
+
+/// The colour of a pane's place with this tone; none where hardly any flow is.
+pub fn tone_colour(palette: &Palette, pane: Pane, tone: Option<f64>) -> Rgb {
+    match (pane, tone) {
+        (_, None) => mix(palette.paper, palette.mode, 0.22),
+        (Pane::Ratio, Some(tone)) if tone < 0.0 => mix(palette.paper, palette.under, -tone),
+        (Pane::Ratio, Some(tone)) => mix(palette.paper, palette.over, tone),
+        (_, Some(tone)) => mix(palette.paper, palette.flow, tone),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What every figure must know of the screen: its colours, and when to draw again.
 
-use super::palette::Palette;
+use crate::palette::Palette;
 use leptos::ev;
 use leptos::prelude::*;
 use std::time::Duration;

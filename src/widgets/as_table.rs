@@ -1,6 +1,6 @@
 //! A figure's numbers as a table, for those who do not see the figure or want to know.
 
-use super::format::{UNKNOWN, fixed};
+use crate::format::{UNKNOWN, fixed};
 #[cfg(target_arch = "wasm32")]
 use leptos::prelude::*;
 
@@ -34,7 +34,7 @@ pub fn html(caption: &str, heads: &[&str], rows: &[Vec<String>]) -> String {
 /// has there, with `digits` decimals. A column that is shorter has dashes.
 pub fn rows_over(range: (f64, f64), columns: &[Vec<f64>], digits: usize) -> Vec<Vec<String>> {
     let count = columns.iter().map(Vec::len).max().unwrap_or(0);
-    super::picture::centres(range, count)
+    crate::picture::centres(range, count)
         .enumerate()
         .map(|(row, x)| {
             let cell = |column: &Vec<f64>| {

@@ -1,9 +1,9 @@
 //! Draws a picture on a canvas: above, densities; below, the trajectories that lead to them, from
 //! S0 at the bottom up to the axis that both share.
 
-use super::format::{fixed, place};
-use super::palette::{PATH_ALPHA, Palette, Rgb};
-use super::picture::{Landscape, Picture, axis_top, centres, outline, within};
+use crate::format::{fixed, place};
+use crate::palette::{PATH_ALPHA, Palette, Rgb};
+use crate::picture::{Landscape, Picture, axis_top, centres, outline, within};
 use gflownet_tour_core::mixture::Mode;
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::Ranged;
@@ -24,7 +24,7 @@ const FONT: &str = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
 
 /// The dashes, length and gap in CSS pixels, of the second line of a kind: the tempered target, and
 /// the backward policy.
-pub(super) const DASH: (f64, f64) = (7.0, 3.0);
+pub const DASH: (f64, f64) = (7.0, 3.0);
 
 /// Which of the plots a figure has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,10 +51,10 @@ pub struct Scene<'a> {
     pub model: Rgb,
 }
 
-pub(super) type Plane = DrawingArea<CanvasBackend, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+pub type Plane = DrawingArea<CanvasBackend, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// The canvas that is drawn on, and the size of things on it.
-pub(super) struct Sheet<'a> {
+pub struct Sheet<'a> {
     pub palette: &'a Palette,
     /// The whole canvas. Plotters moves what leaves an area to the area's edge, so what stands
     /// beside a plot is drawn on this.
@@ -350,11 +350,11 @@ impl Sheet<'_> {
     }
 }
 
-pub(super) fn solid([r, g, b]: Rgb, alpha: f64) -> ShapeStyle {
+pub fn solid([r, g, b]: Rgb, alpha: f64) -> ShapeStyle {
     let colour: RGBAColor = RGBColor(r, g, b).mix(alpha);
     ShapeStyle::from(colour)
 }
 
-pub(super) fn told(error: impl Display) -> String {
+pub fn told(error: impl Display) -> String {
     error.to_string()
 }

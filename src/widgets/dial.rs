@@ -1,6 +1,6 @@
 //! A number that a reader sets: a slider, and a field beside it that always has the same number.
 
-use super::format::{fixed, typed};
+use crate::format::{fixed, typed};
 use leptos::html;
 use leptos::prelude::*;
 

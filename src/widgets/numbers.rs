@@ -2,8 +2,8 @@
 //! never makes a sentence false: natively it is read at compile time; the page's program reads from
 //! the article what that needs of it.
 
-use super::format::{UNKNOWN, enumeration, fixed, percent, place, spelled, thousands};
-use super::record;
+use crate::format::{UNKNOWN, enumeration, fixed, percent, place, spelled, thousands};
+use crate::record;
 use gflownet_tour_core::experiment::Experiment;
 #[cfg(not(target_arch = "wasm32"))]
 use gflownet_tour_core::weights::ablation::{self, Ablation};
