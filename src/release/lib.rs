@@ -1,7 +1,7 @@
 //! The last step of every build of the page: from the folder that Trunk made to one that a host
 //! may cache for ever and a browser may keep.
 //!
-//! [`finish`] gives every file that the page fetches a name with a hash of its content, writes the
+//! [`assemble`] adds what Trunk does not make. [`finish`] gives every file that the page fetches a name with a hash of its content, writes the
 //! names into the HTML, and tells the service worker which files make up this version. [`compress()`]
 //! puts `.br` and `.gz` beside the files.
 
@@ -85,6 +85,33 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 fn content<T>(file: &str, why: impl Into<String>) -> Result<T> {
     Err(Error::Content(file.into(), why.into()))
+}
+
+/// Where the article goes in the HTML that Trunk makes.
+const ARTICLE: &str = "<!-- article -->";
+
+/// Puts into a folder from Trunk what Trunk did not make: the article into the HTML, and `parts`
+/// beside it.
+///
+/// # Errors
+/// When a file cannot be read or written, or the HTML has no place for the article.
+pub fn assemble(folder: &Path, article: &Path, parts: &[&str]) -> Result<()> {
+    let text =
+        |path: &Path| fs::read_to_string(path).map_err(|why| Error::File(path.to_owned(), why));
+    let page = folder.join(PAGE);
+    let html = text(&page)?;
+    if html.matches(ARTICLE).count() != 1 {
+        return content(
+            PAGE,
+            format!("has to have `{ARTICLE}` once, where the article goes"),
+        );
+    }
+    write(&page, html.replace(ARTICLE, &text(article)?).as_bytes())?;
+    for part in parts.iter().map(Path::new) {
+        let to = folder.join(part.file_name().unwrap_or_default());
+        fs::copy(part, to).map_err(|why| Error::File(part.to_owned(), why))?;
+    }
+    Ok(())
 }
 
 /// Turns a folder from Trunk into the folder to deploy. A finished folder may be finished again,

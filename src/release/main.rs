@@ -5,10 +5,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-Usage: gflownet-tour-release                        finish the folder that Trunk is building; the
+Usage: gflownet-tour-release assemble ARTICLE FILE...
+                                                    put the article and these files into the folder
+                                                    that Trunk is building, and finish it; the
                                                     variable GFLOWNET_TOUR_ADDRESS may say
                                                     where it will be, as https://HOST/PATH/
-       gflownet-tour-release finish FOLDER          finish a folder
+       gflownet-tour-release finish FOLDER          finish a folder again
        gflownet-tour-release compress FOLDER KEPT   put .br and .gz beside its files; what was
                                                     compressed before is taken from KEPT";
 
@@ -19,8 +21,11 @@ fn main() -> ExitCode {
     let finish =
         |folder: &str| gflownet_tour_release::finish(Path::new(folder), address.as_deref());
     let outcome = match arguments.as_slice() {
-        [] => match env::var("TRUNK_STAGING_DIR") {
-            Ok(folder) => finish(&folder),
+        ["assemble", article, parts @ ..] => match env::var("TRUNK_STAGING_DIR") {
+            Ok(folder) => {
+                gflownet_tour_release::assemble(Path::new(&folder), Path::new(article), parts)
+                    .and_then(|()| finish(&folder))
+            }
             Err(_) => {
                 eprintln!("error: TRUNK_STAGING_DIR is not set; Trunk sets it\n\n{USAGE}");
                 return ExitCode::from(2);

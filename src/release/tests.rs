@@ -209,6 +209,27 @@ fn live_reload_moves_to_a_file_and_is_not_kept_by_a_worker() {
 }
 
 #[test]
+fn what_trunk_does_not_make_is_put_in() {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let [folder, article, part] =
+        ["dist", "article.html", "kernels.wasm"].map(|n| place.path().join(n));
+    let parts = [part.to_str().expect("a name")];
+    write(&folder.join(PAGE), b"<body><!-- article --></body>").expect("written");
+    fs::write(&article, "<main>It samples.</main>").expect("written");
+    let missing = assemble(&folder, &article, &parts).expect_err("no kernels");
+    assert!(missing.to_string().contains("kernels.wasm"), "{missing}");
+
+    write(&folder.join(PAGE), b"<body><!-- article --></body>").expect("written");
+    fs::write(&part, "code").expect("written");
+    assemble(&folder, &article, &parts).expect("assembled");
+    let read = |name: &str| fs::read_to_string(folder.join(name)).expect(name);
+    assert_eq!(read(PAGE), "<body><main>It samples.</main></body>");
+    assert_eq!(read("kernels.wasm"), "code");
+    let twice = assemble(&folder, &article, &parts).expect_err("no place for it");
+    assert!(twice.to_string().contains("index.html"), "{twice}");
+}
+
+#[test]
 fn a_folder_is_finished_whole_or_left_and_then_compressed() {
     let place = tempfile::tempdir().expect("a temporary folder");
     let folder = place.path().join("dist");
