@@ -1,9 +1,9 @@
 //! The last step of every build of the page: from the folder that Trunk made to one that a host
 //! may cache for ever and a browser may keep.
 //!
-//! [`assemble`] adds what Trunk does not make. [`finish`] gives every file that the page fetches a name with a hash of its content, writes the
-//! names into the HTML, and tells the service worker which files make up this version. [`compress()`]
-//! puts `.br` and `.gz` beside the files.
+//! [`assemble`] adds what Trunk does not make. [`finish`] gives every file that the page fetches a name
+//! with a hash of its content, writes the names into the HTML, and tells the service worker which files
+//! make up this version. [`compress()`] puts `.br` and `.gz` beside the files.
 
 mod compress;
 mod forward;

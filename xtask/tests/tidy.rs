@@ -436,7 +436,7 @@ const CRATES: [(&str, &[&str], bool); 13] = [
     ("gflownet-tour-page", &["core", "widgets"], true),
     (
         "gflownet-tour-lab",
-        &["core", "onnx", "page", "speed"],
+        &["core", "onnx", "speed", "widgets"],
         true,
     ),
     ("gflownet-tour-release", &[], false),
