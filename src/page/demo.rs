@@ -110,7 +110,6 @@ pub fn Demo(index: usize) -> impl IntoView {
     });
 
     let target = StoredValue::new(target_curve(experiment));
-    let placeholder = StoredValue::new(Picture::placeholder(experiment));
     let paint = move || {
         let Some(canvas) = canvas.get_untracked() else {
             return;
@@ -123,7 +122,7 @@ pub fn Demo(index: usize) -> impl IntoView {
         }
         let palette = screen.palette.get_untracked();
         let picture = batch.as_ref().map_or_else(
-            || placeholder.get_value(),
+            || Picture::placeholder(experiment),
             |batch| Picture::of(batch, experiment),
         );
         let green = tempered
@@ -217,7 +216,7 @@ pub fn Demo(index: usize) -> impl IntoView {
         let picture = drawn.with(|d| {
             let batch = d.as_ref();
             batch.map_or_else(
-                || placeholder.get_value(),
+                || Picture::placeholder(experiment),
                 |batch| Picture::of(batch, experiment),
             )
         });

@@ -1,18 +1,23 @@
 //! The picture that the article has of a figure, and its numbers, until the live ones are there.
 
+use leptos::html;
 use leptos::prelude::*;
 use web_sys::Element;
 
 /// A picture that was drawn when the page was built.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Still {
     /// The SVG.
-    picture: String,
+    picture: Node,
     /// What it shows, in words.
     pub label: String,
-    /// The numbers beside it, as HTML.
-    numbers: String,
+    /// The numbers beside it.
+    numbers: Option<Node>,
 }
+
+/// An element of the article, which is moved: writing it as HTML and reading that again is work for
+/// the very moment in which a reader begins.
+type Node = StoredValue<Element, LocalStorage>;
 
 impl Still {
     /// The picture in an island of the article, if it has one.
@@ -21,10 +26,22 @@ impl Still {
         let picture = find(".plot > svg")?;
         Some(Still {
             label: picture.get_attribute("aria-label")?,
-            picture: picture.outer_html(),
-            numbers: find(".readout").map_or_else(String::new, |numbers| numbers.outer_html()),
+            picture: StoredValue::new_local(picture),
+            numbers: find(".readout").map(StoredValue::new_local),
         })
     }
+}
+
+/// The reference to an element that takes `node` in.
+fn holds(node: Node) -> NodeRef<html::Div> {
+    let holder = NodeRef::<html::Div>::new();
+    Effect::new(move |_| {
+        if let Some(holder) = holder.get() {
+            // Refused, it leaves a place without a picture, until the live one is drawn.
+            let _ = node.with_value(|node| holder.append_child(node));
+        }
+    });
+    holder
 }
 
 /// A canvas, and below it the article's picture for as long as nothing is `drawn` on it.
@@ -40,7 +57,7 @@ pub fn Framed(
                 class="plot still"
                 aria-hidden="true"
                 hidden=move || drawn.get()
-                inner_html=still.picture
+                node_ref=holds(still.picture)
             ></div>
         }
     });
@@ -55,8 +72,8 @@ pub fn Told(
     children: Children,
 ) -> impl IntoView {
     let has_still = still.is_some();
-    let still = still.map(|still| {
-        view! { <div hidden=move || drawn.get() inner_html=still.numbers></div> }
+    let still = still.and_then(|still| still.numbers).map(|numbers| {
+        view! { <div hidden=move || drawn.get() node_ref=holds(numbers)></div> }
     });
     view! {
         <div hidden=move || has_still && !drawn.get()>{children()}</div>

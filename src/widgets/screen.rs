@@ -68,14 +68,16 @@ impl Screen {
     /// Whether `element` is in view or less than a screen away, now and after each scroll.
     pub fn is_near(&self, element: &Element) -> bool {
         self.moved.track();
-        let height = window()
-            .inner_height()
-            .ok()
-            .and_then(|height| height.as_f64())
-            .unwrap_or(0.0);
+        let height = height_of_window();
         let place = element.get_bounding_client_rect();
         place.top() < 2.0 * height && place.bottom() > -height
     }
+}
+
+/// How high the window is, in CSS pixels.
+pub fn height_of_window() -> f64 {
+    let height = window().inner_height().ok();
+    height.and_then(|height| height.as_f64()).unwrap_or(0.0)
 }
 
 /// Whether the reader asked for less motion.
