@@ -83,6 +83,10 @@ pub fn Keep(
         leptos::task::spawn_local(async move {
             let name = file.name();
             let outcome = read(&file).await.and_then(|bytes| take(&name, &bytes));
+            // The run was pinned meanwhile, and these are no longer its files.
+            if said.is_disposed() {
+                return;
+            }
             said.set(match outcome {
                 Ok(taken) => {
                     let what = match taken.from {

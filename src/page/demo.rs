@@ -164,8 +164,10 @@ pub fn Demo(index: usize) -> impl IntoView {
         if canvas.get().is_some() && !queued.get_value() {
             queued.set_value(true);
             request_animation_frame(move || {
-                queued.set_value(false);
-                paint();
+                // A demo that went before its frame came has no figure any more.
+                if queued.try_set_value(false).is_none() {
+                    paint();
+                }
             });
         }
     });

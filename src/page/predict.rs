@@ -129,7 +129,7 @@ pub fn Predict(question: Question) -> impl IntoView {
     let skip = move |_| {
         settle(Reply::Skipped);
         request_animation_frame(move || {
-            if let Some(again) = again.get_untracked() {
+            if let Some(again) = again.try_get_untracked().flatten() {
                 let _ = again.focus();
             }
         });
@@ -137,7 +137,7 @@ pub fn Predict(question: Question) -> impl IntoView {
     let show = move |_| {
         settle(Reply::Open);
         request_animation_frame(move || {
-            let first = question_box.get_untracked();
+            let first = question_box.try_get_untracked().flatten();
             let first = first.and_then(|question| question.query_selector("input").ok()?);
             if let Some(first) = first.and_then(|first| first.dyn_into::<HtmlElement>().ok()) {
                 let _ = first.focus();

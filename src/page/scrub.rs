@@ -12,7 +12,7 @@ use gflownet_tour_widgets::numbers;
 use gflownet_tour_widgets::record;
 use gflownet_tour_widgets::screen::is_calm;
 use leptos::html;
-use leptos::leptos_dom::helpers::{IntervalHandle, set_interval_with_handle};
+use leptos::leptos_dom::helpers::set_interval_with_handle;
 use leptos::prelude::*;
 use std::sync::Arc;
 use std::time::Duration;
@@ -147,14 +147,15 @@ pub fn Scrubber(scrub: Scrub, drawn: RwSignal<Option<Arc<BatchResult>>>) -> impl
     let experiment = experiment::at(scrub.index);
     let id = format!("{}-training", experiment.name);
     let drawn_snapshot = move || drawn.with_untracked(|d| d.as_ref().map(|d| d.snapshot));
-    Effect::new(move |running: Option<Option<IntervalHandle>>| {
-        if let Some(handle) = running.flatten() {
-            handle.clear();
-        }
+    Effect::new(move |_| {
         let frame = move || scrub.advance(drawn_snapshot());
         let pause = if is_calm() { STILL } else { FRAME };
-        let start = || set_interval_with_handle(frame, pause).ok();
-        scrub.is_playing.get().then(start).flatten()
+        if scrub.is_playing.get()
+            && let Ok(timer) = set_interval_with_handle(frame, pause)
+        {
+            // When the reader stops it, and when the demo goes.
+            on_cleanup(move || timer.clear());
+        }
     });
     let bar = expect_context::<AddressBar>();
     let hides = move || bar.hides(Control::Training);

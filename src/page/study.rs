@@ -107,6 +107,10 @@ impl Inquiry {
             let palette = screen.palette.get();
             let Some(canvas) = canvas.get() else { return };
             request_animation_frame(move || {
+                // What is drawn goes with the part.
+                if self.is_open.is_disposed() {
+                    return;
+                }
                 if let Err(why) = untrack(|| draw(&canvas, &palette)) {
                     leptos::logging::warn!("the figure could not be drawn: {why}");
                 }

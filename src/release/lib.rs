@@ -1,16 +1,19 @@
 //! The last step of every build of the page: from the folder that Trunk made to one that a host
 //! may cache for ever and a browser may keep.
 //!
-//! [`assemble`] adds what Trunk does not make. [`finish`] gives every file that the page fetches a name
-//! with a hash of its content, writes the names into the HTML, and tells the service worker which files
-//! make up this version. [`compress()`] puts `.br` and `.gz` beside the files.
+//! [`assemble`] adds what Trunk does not make; [`licences()`] is the text of one such file. [`finish`] gives
+//! every file that the page fetches a name with a hash of its content, writes the names into the HTML, and
+//! tells the service worker which files make up this version. [`compress()`] puts `.br` and `.gz` beside
+//! the files.
 
 mod compress;
 mod forward;
+mod licences;
 mod names;
 
 pub use compress::compress;
 pub use forward::forward_part;
+pub use licences::licences;
 pub use names::{hashed, plain};
 
 use serde_json::json;
@@ -152,7 +155,11 @@ fn with_suffix(folder: &Path, suffix: &str) -> PathBuf {
     folder.with_file_name(name)
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+/// Writes a file, and the folders above it where they are missing.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let failed = |why| Error::File(path.to_owned(), why);
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(failed)?;

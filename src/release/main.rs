@@ -10,6 +10,8 @@ Usage: gflownet-tour-release assemble ARTICLE FILE...
                                                     that Trunk is building, and finish it; the
                                                     variable GFLOWNET_TOUR_ADDRESS may say
                                                     where it will be, as https://HOST/PATH/
+       gflownet-tour-release licences FILE          write what the WASM files are made of, and under
+                                                    which licences, into a file to put in
        gflownet-tour-release finish FOLDER          finish a folder again
        gflownet-tour-release compress FOLDER KEPT   put .br and .gz beside its files; what was
                                                     compressed before is taken from KEPT";
@@ -31,6 +33,8 @@ fn main() -> ExitCode {
                 return ExitCode::from(2);
             }
         },
+        ["licences", file] => gflownet_tour_release::licences(Path::new("."))
+            .and_then(|text| gflownet_tour_release::write(Path::new(file), text.as_bytes())),
         ["finish", folder] => finish(folder),
         ["compress", folder, kept] => {
             gflownet_tour_release::compress(Path::new(folder), Path::new(kept))

@@ -301,3 +301,78 @@ fn the_picture_of_a_link_gets_a_whole_address() {
         assert!(why.contains("GFLOWNET_TOUR_ADDRESS"), "{why}");
     }
 }
+
+#[test]
+fn the_licences_are_those_of_the_wasm_files() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let text = licences(&root).expect("each crate has one");
+    let (list, texts) = text.split_once("\nText 1\n").expect("texts");
+    let parts: Vec<&str> = list.split("\n\n").skip(2).collect();
+    let names: Vec<&str> = parts
+        .iter()
+        .filter_map(|part| part.split(' ').next())
+        .collect();
+    for name in ["leptos", "wgpu", "safetensors", "wasm-bindgen", "wide"] {
+        assert!(names.contains(&name), "{name} is in one of them");
+    }
+    // Of native programs, of macros, and of this workspace.
+    for name in [
+        "brotli",
+        "clap",
+        "criterion",
+        "serde_derive",
+        "gflownet-tour-core",
+    ] {
+        assert!(!names.contains(&name), "{name} is in none");
+    }
+    let count = 1 + texts.matches("\nText ").count();
+    for part in parts {
+        let (_, numbers) = part.split_once("\n    texts: ").expect(part);
+        for number in numbers.trim().split(", ") {
+            let number: usize = number.parse().expect(part);
+            assert!((1..=count).contains(&number), "{part}");
+        }
+    }
+}
+
+#[test]
+fn a_licence_without_its_text_is_found_or_missed_by_name() {
+    let known = |licence| licences::known(licence, "A. Author");
+    for licence in ["MIT OR Apache-2.0", "Apache-2.0/MIT", "Apache-2.0"] {
+        assert!(
+            known(licence).is_some_and(|text| text.contains("Version 2.0, January 2004")),
+            "{licence}"
+        );
+    }
+    let mit = known("MIT").expect("known");
+    assert!(mit.contains("Copyright (c) A. Author\n"), "{mit}");
+    for licence in [
+        "",
+        "ISC",
+        "MIT AND ISC",
+        "Apache-2.0 WITH LLVM-exception",
+        "LIMIT",
+    ] {
+        assert_eq!(known(licence), None, "{licence}");
+    }
+
+    let package = tempfile::tempdir().expect("a temporary folder");
+    let json = json!({
+        "name": "some", "version": "1.2.3", "license": "ISC", "authors": [],
+        "manifest_path": package.path().join("Cargo.toml"),
+    });
+    let why = licences::part(&json).expect_err("no text").to_string();
+    assert!(why.contains("some 1.2.3") && why.contains("`ISC`"), "{why}");
+    // What Cargo packs of a link is the path that it had.
+    fs::write(package.path().join("LICENSE"), "../LICENSE").expect("written");
+    licences::part(&json).expect_err("no text still");
+    fs::write(package.path().join("LICENSE"), "Be kind.").expect("written");
+    fs::write(package.path().join("NOTICE"), "Be  kind.\n").expect("written");
+    let part = licences::part(&json).expect("a text");
+    assert_eq!(part.texts.len(), 2);
+    let text = licences::listed(&[part]);
+    assert!(
+        text.contains("some 1.2.3: ISC") && text.contains("texts: 1, 1\n"),
+        "{text}"
+    );
+}

@@ -1,7 +1,14 @@
-//! The colours of the figures. The style sheet owns them, one value per theme; this reads them.
+//! The colours of the figures. The style sheet owns them, for both themes; this reads them.
 
 /// Red, green, blue.
 pub type Rgb = [u8; 3];
+
+/// The page's themes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Theme {
+    Light,
+    Dark,
+}
 
 /// How much of a trajectory's line covers what is below it: many lie on each other.
 pub const PATH_ALPHA: f64 = 0.6;
@@ -44,10 +51,10 @@ pub struct Palette {
 }
 
 impl Palette {
-    /// Reads the palette, where `value` gives the text of a CSS custom property. A colour that is
-    /// missing or malformed becomes a mid grey, which shows on both themes.
-    pub fn read(value: impl Fn(&str) -> String) -> Self {
-        let colour = |name: &str| parse(&value(name)).unwrap_or([0x80; 3]);
+    /// Reads the palette of a theme, where `value` gives the text of a CSS custom property. A colour that
+    /// is missing or malformed becomes a mid grey, which shows on both themes.
+    pub fn read(theme: Theme, value: impl Fn(&str) -> String) -> Self {
+        let colour = |name: &str| parse(of_theme(theme, &value(name))).unwrap_or([0x80; 3]);
         Palette {
             ink: colour("--ink"),
             model: colour("--model"),
@@ -76,6 +83,18 @@ pub fn mix(from: Rgb, to: Rgb, share: f64) -> Rgb {
         let (a, b) = (f64::from(from[i]), f64::from(to[i]));
         (a + share * (b - a)).round() as u8
     })
+}
+
+/// The part for a theme of `light-dark(a, b)`; any other text is for both.
+fn of_theme(theme: Theme, text: &str) -> &str {
+    let both = text.trim().strip_prefix("light-dark(");
+    match both.and_then(|both| both.strip_suffix(')')?.split_once(',')) {
+        Some((light, dark)) => match theme {
+            Theme::Light => light,
+            Theme::Dark => dark,
+        },
+        None => text,
+    }
 }
 
 /// The colour written `#rrggbb` or `#rgb`.
@@ -107,6 +126,18 @@ mod tests {
     }
 
     #[test]
+    fn a_colour_of_two_themes_is_read_for_each() {
+        for (text, light, dark) in [
+            (" light-dark(#fff, #000)", "#fff", " #000"),
+            ("#123456", "#123456", "#123456"),
+            ("light-dark(#fff)", "light-dark(#fff)", "light-dark(#fff)"),
+        ] {
+            assert_eq!(of_theme(Theme::Light, text), light);
+            assert_eq!(of_theme(Theme::Dark, text), dark);
+        }
+    }
+
+    #[test]
     fn colours_mix_from_one_end_to_the_other() {
         let (black, orange) = ([0, 0, 0], [200, 100, 0]);
         for (share, expected) in [(-1.0, black), (0.5, [100, 50, 0]), (7.0, orange)] {
@@ -116,8 +147,7 @@ mod tests {
 
     const CSS: &str = include_str!("../../assets/style.css");
 
-    /// The values of a custom property in the style sheet: light, dark as the system's theme, dark as
-    /// the reader's.
+    /// The values that the style sheet gives to a custom property.
     fn values(name: &str) -> Vec<&'static str> {
         CSS.lines()
             .filter_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'))
@@ -125,27 +155,28 @@ mod tests {
             .collect()
     }
 
-    /// Every colour that a figure asks for is in the style sheet, once per theme, and the dark theme
-    /// is the same whoever chose it.
+    const THEMES: [(&str, Theme); 2] = [("light", Theme::Light), ("dark", Theme::Dark)];
+
+    /// Every colour that a figure asks for is in the style sheet once, with a value for each theme.
     #[test]
     fn the_style_sheet_has_every_colour_in_both_themes() {
         let missing = std::cell::RefCell::new(Vec::new());
-        Palette::read(|name| {
-            let values = values(name);
-            let is_sound = values.len() == 3 && values.iter().all(|v| parse(v).is_some());
-            if !is_sound || values[1] != values[2] {
-                missing.borrow_mut().push(name.to_owned());
-            }
-            String::new()
-        });
+        for (_, theme) in THEMES {
+            Palette::read(theme, |name| {
+                let values = values(name);
+                let is_sound = |value| parse(of_theme(theme, value)).is_some();
+                if values.len() != 1 || !values.iter().all(|value| is_sound(value)) {
+                    missing.borrow_mut().push(name.to_owned());
+                }
+                String::new()
+            });
+        }
         assert_eq!(missing.into_inner(), Vec::<String>::new());
     }
 
     fn themes() -> [(&'static str, Palette); 2] {
-        [("light", 0), ("dark", 1)].map(|(name, place)| {
-            let value = |property: &str| values(property)[place].to_owned();
-            (name, Palette::read(value))
-        })
+        let value = |property: &str| values(property)[0].to_owned();
+        THEMES.map(|(name, theme)| (name, Palette::read(theme, value)))
     }
 
     /// Linear light, in [0, 1], of an sRGB colour.

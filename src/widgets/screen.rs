@@ -1,6 +1,6 @@
 //! What every figure must know of the screen: its colours, and when to draw again.
 
-use crate::palette::Palette;
+use crate::palette::{Palette, Theme};
 use leptos::ev;
 use leptos::prelude::*;
 use std::time::Duration;
@@ -82,7 +82,11 @@ pub fn height_of_window() -> f64 {
 
 /// Whether the reader asked for less motion.
 pub fn is_calm() -> bool {
-    let query = window().match_media(CALM).ok().flatten();
+    holds(CALM)
+}
+
+fn holds(query: &str) -> bool {
+    let query = window().match_media(query).ok().flatten();
     query.is_some_and(|query| query.matches())
 }
 
@@ -96,10 +100,18 @@ fn read_palette() -> Palette {
     let style = document()
         .document_element()
         .and_then(|root| window().get_computed_style(&root).ok().flatten());
-    Palette::read(|name| {
+    let value = |name: &str| {
         style
             .as_ref()
             .and_then(|style| style.get_property_value(name).ok())
             .unwrap_or_default()
-    })
+    };
+    // As the style sheet's light-dark() chooses: what the root allows, and of two the system's.
+    let theme = match value("color-scheme").trim() {
+        "light" => Theme::Light,
+        "dark" => Theme::Dark,
+        _ if holds(DARK) => Theme::Dark,
+        _ => Theme::Light,
+    };
+    Palette::read(theme, value)
 }

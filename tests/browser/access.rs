@@ -1,7 +1,7 @@
 //! The page for everyone: axe-core's rules, keys, sizes, themes, motion, sharpness, and what is said
 //! aloud and put in words.
 
-use super::{EXPERIMENTS, Gpu, Visit, demo, painted, study, visit};
+use super::{EXPERIMENTS, Gpu, Visit, demo, painted, study, visit, without_storage};
 use serde_json::Value;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -294,9 +294,10 @@ fn share_of(name: &str, property: &str) -> String {
     format!(
         "(() => {{
             const canvas = {}.querySelector('canvas');
-            const hex = getComputedStyle(document.documentElement)
-                .getPropertyValue('{property}').trim();
-            const [r, g, b] = [1, 3, 5].map(i => parseInt(hex.slice(i, i + 2), 16));
+            const probe = document.body.appendChild(document.createElement('i'));
+            probe.style.color = 'var({property})';
+            const [r, g, b] = getComputedStyle(probe).color.match(/[0-9]+/g).map(Number);
+            probe.remove();
             const colour = (255 << 24 | b << 16 | g << 8 | r) >>> 0;
             const pixels = new Uint32Array(canvas.getContext('2d')
                 .getImageData(0, 0, canvas.width, canvas.height).data.buffer);
@@ -366,12 +367,7 @@ fn the_theme_follows_the_system_or_the_reader() {
 
 #[test]
 fn without_storage_the_theme_lasts_as_long_as_the_page() {
-    let deny = "Object.defineProperty(window, 'localStorage', {
-        get() { throw new DOMException('denied', 'SecurityError'); },
-    });\n";
-    let Some(mut visit) = visit(Gpu::Denied, |site| {
-        site.edit("start.js", |script| [deny.as_bytes(), &script].concat());
-    }) else {
+    let Some(mut visit) = visit(Gpu::Denied, without_storage) else {
         return;
     };
     visit

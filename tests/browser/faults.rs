@@ -3,7 +3,10 @@
 
 use crate::chrome::{Chrome, Gpu};
 use crate::site::Site;
-use crate::{CONDITIONAL, demo, falls_back_to_the_cpu, in_the_worker, laboratory, study, visit};
+use crate::{
+    CONDITIONAL, LOSABLE, STRIKE, demo, falls_back_to_the_cpu, in_the_worker, laboratory, study,
+    visit, without_storage,
+};
 use gflownet_tour::experiment::{self, EXPERIMENTS};
 use gflownet_tour::message::BUILD;
 use serde_json::Value;
@@ -53,17 +56,7 @@ fn a_device_that_is_lost_at_once_is_not_used() {
 /// As often as it happens: a page that is loaded again has a GPU again.
 #[test]
 fn a_gpu_that_is_lost_again_and_again_leaves_the_cpu() {
-    let Some(mut visit) = visit(Gpu::Allowed, |site| {
-        in_the_worker(
-            site,
-            "const ask = GPUAdapter.prototype.requestDevice;
-             GPUAdapter.prototype.requestDevice = async function (it) {
-                 const device = await ask.call(this, it);
-                 new BroadcastChannel('fault').onmessage = () => device.destroy();
-                 return device;
-             };",
-        );
-    }) else {
+    let Some(mut visit) = visit(Gpu::Allowed, |site| in_the_worker(site, LOSABLE)) else {
         return;
     };
     let name = "easy_correct";
@@ -79,8 +72,7 @@ fn a_gpu_that_is_lost_again_and_again_leaves_the_cpu() {
                 const it = {}.querySelector('select.count');
                 it.value = '100000';
                 it.dispatchEvent(new Event('change', {{ bubbles: true }}));
-                const channel = new BroadcastChannel('fault');
-                for (const ms of [200, 400]) setTimeout(() => channel.postMessage(0), ms);
+                for (const ms of [200, 400]) setTimeout(() => {STRIKE}, ms);
             }})()",
             demo(name)
         ));
@@ -99,6 +91,8 @@ fn a_gpu_that_is_lost_again_and_again_leaves_the_cpu() {
             demo(name)
         );
         assert_eq!(visit.chrome.eval(&webgpu), true);
+        visit.act(name, "button.resample", "it.click()");
+        assert_eq!(visit.data(name, "device"), "table");
     }
 }
 
@@ -152,7 +146,6 @@ fn a_gpu_that_is_lost_in_a_training_leaves_it_to_the_cpu() {
 const MORTAL: &str = "new BroadcastChannel('fault').onmessage = () => {
     throw new Error('it was killed');
 };";
-const KILL: &str = "new BroadcastChannel('fault').postMessage(0)";
 
 #[test]
 fn a_worker_that_dies_is_started_again_until_it_is_given_up() {
@@ -169,7 +162,7 @@ fn a_worker_that_dies_is_started_again_until_it_is_given_up() {
     visit.shows(name, "model", "table");
     for death in 0..2 {
         let before = visit.data(name, "batch");
-        visit.chrome.eval(KILL);
+        visit.chrome.eval(STRIKE);
         visit.chrome.until(&said("was started again"));
         let status = visit.status(name);
         assert!(status.contains("it was killed"), "{death}: {status}");
@@ -177,7 +170,7 @@ fn a_worker_that_dies_is_started_again_until_it_is_given_up() {
         visit.act(name, "button.resample", "it.click()");
         assert_ne!(visit.data(name, "batch"), before);
     }
-    visit.chrome.eval(KILL);
+    visit.chrome.eval(STRIKE);
     visit.chrome.until(&said("engine is gone"));
     assert!(visit.status(name).contains("reload the page"));
     visit.engine_is("gone");
@@ -208,7 +201,7 @@ fn a_worker_that_hangs_is_started_again() {
     visit.chrome.open(&visit.site.url());
     let name = "easy_correct";
     visit.shows(name, "model", "table");
-    visit.chrome.eval(KILL);
+    visit.chrome.eval(STRIKE);
     let batch = visit.data(name, "batch");
     visit.chrome.eval(&format!(
         "{}.querySelector('button.resample').click()",
@@ -459,24 +452,10 @@ fn weights_of_another_shape_are_told() {
 
 #[test]
 fn a_laboratory_without_storage_trains_and_says_so() {
-    let Some(mut visit) = laboratory("v=1&preset=easy_correct&batch=32&iterations=40", |_| {})
-    else {
+    let query = "v=1&preset=easy_correct&batch=32&iterations=40";
+    let Some(mut visit) = laboratory(query, without_storage) else {
         return;
     };
-    visit.chrome.before_pages(
-        "Object.defineProperty(window, 'localStorage', {
-             get() { throw new DOMException('denied', 'SecurityError'); },
-         });",
-    );
-    let address = format!(
-        "{}#lab?v=1&preset=easy_correct&batch=32&iterations=40",
-        visit.site.url()
-    );
-    visit.chrome.open("about:blank");
-    visit.chrome.open(&address);
-    visit
-        .chrome
-        .until("document.querySelector('#lab-app .lab') !== null");
     visit.lab_click(".lab-play");
     visit.lab_phase("finished");
     visit

@@ -2,7 +2,7 @@
 //! memory, a hidden tab.
 
 use crate::chrome::Gpu;
-use crate::{Visit, in_the_worker, laboratory, laboratory_with, saved_by, visit};
+use crate::{LOSABLE, STRIKE, Visit, in_the_worker, laboratory, laboratory_with, saved_by, visit};
 use base64::Engine;
 use gflownet_tour::files::Files;
 use gflownet_tour::message::{
@@ -232,18 +232,7 @@ fn pins_that_cannot_be_kept_are_told_and_go_on() {
 fn a_gpu_that_is_lost_in_mid_training_leaves_the_run_to_the_cpu() {
     let query = "v=1&preset=easy_correct&batch=16&hidden=16&iterations=100000";
     let Some(mut visit) = laboratory_with(Gpu::Allowed, query, |site| {
-        in_the_worker(
-            site,
-            &format!(
-                "{SLOW_CPU}
-                 const ask = GPUAdapter.prototype.requestDevice;
-                 GPUAdapter.prototype.requestDevice = async function (it) {{
-                     const device = await ask.call(this, it);
-                     new BroadcastChannel('fault').onmessage = () => device.destroy();
-                     return device;
-                 }};"
-            ),
-        );
+        in_the_worker(site, &format!("{SLOW_CPU}\n{LOSABLE}"));
     }) else {
         return;
     };
@@ -261,9 +250,7 @@ fn a_gpu_that_is_lost_in_mid_training_leaves_the_run_to_the_cpu() {
     visit.chrome.until(&format!("{engine} === 'WebGPU'"));
     assert!(visit.lab_text(".lab-status .status").contains("on WebGPU"));
     let before = visit.lab_iteration();
-    visit
-        .chrome
-        .eval("new BroadcastChannel('fault').postMessage(0)");
+    visit.chrome.eval(STRIKE);
     visit
         .chrome
         .until(&format!("{engine} === 'CPU, one thread'"));
@@ -314,9 +301,7 @@ fn a_worker_out_of_memory_is_told_and_the_run_goes_on_in_another() {
     visit
         .chrome
         .until("Number(document.querySelector('.lab-watch').dataset.iteration) > 50");
-    visit
-        .chrome
-        .eval("new BroadcastChannel('fault').postMessage(0)");
+    visit.chrome.eval(STRIKE);
     visit.chrome.until(
         "document.querySelector('.lab-status .status').textContent.includes('out of memory')",
     );

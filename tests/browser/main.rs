@@ -784,6 +784,24 @@ fn in_the_worker(site: &Site, script: &str) {
     });
 }
 
+/// The GPU of such a worker is lost at [`STRIKE`].
+const LOSABLE: &str = "const ask = GPUAdapter.prototype.requestDevice;
+    GPUAdapter.prototype.requestDevice = async function (it) {
+        const device = await ask.call(this, it);
+        new BroadcastChannel('fault').onmessage = () => device.destroy();
+        return device;
+    };";
+/// JavaScript by which the page brings about the fault that waits in its worker.
+const STRIKE: &str = "new BroadcastChannel('fault').postMessage(0)";
+
+/// Deny the page all storage.
+fn without_storage(site: &Site) {
+    const DENY: &[u8] = b"Object.defineProperty(window, 'localStorage', {
+        get() { throw new DOMException('denied', 'SecurityError'); },
+    });\n";
+    site.edit("start.js", |script| [DENY, &script].concat());
+}
+
 /// With this script in the worker, the page goes on with the CPU and says `reason`.
 fn falls_back_to_the_cpu(script: &str, reason: &str) {
     let Some(mut visit) = visit(Gpu::Allowed, |site| in_the_worker(site, script)) else {
@@ -830,49 +848,6 @@ fn a_gpu_that_refuses_the_kernel_is_not_used() {
          };",
         "CPU",
     );
-}
-
-#[test]
-fn when_the_gpu_is_lost_the_cpu_goes_on() {
-    let Some(mut visit) = visit(Gpu::Allowed, |site| {
-        in_the_worker(
-            site,
-            "const ask = GPUAdapter.prototype.requestDevice;
-             GPUAdapter.prototype.requestDevice = async function (it) {
-                 const device = await ask.call(this, it);
-                 new BroadcastChannel('fault').onmessage = () => device.destroy();
-                 return device;
-             };",
-        );
-    }) else {
-        return;
-    };
-    visit.engine_is("webgpu");
-    let name = "easy_correct";
-    visit.shows(name, "model", "webgpu");
-    // In the middle of a large batch.
-    let ask = format!(
-        "(() => {{
-            const it = {}.querySelector('select.count');
-            it.value = '100000';
-            it.dispatchEvent(new Event('change', {{ bubbles: true }}));
-            setTimeout(() => new BroadcastChannel('fault').postMessage(0), 200);
-        }})()",
-        demo(name)
-    );
-    visit.chrome.eval(&ask);
-    visit.shows(name, "model", "table");
-    visit.engine_is("cpu");
-    visit
-        .chrome
-        .until(&format!("{}.dataset.sampled === '100000'", demo(name)));
-    let status = visit.status(name);
-    assert!(
-        status.contains("CPU") && status.contains("GPU "),
-        "{status}"
-    );
-    visit.act(name, "button.resample", "it.click()");
-    assert_eq!(visit.data(name, "device"), "table");
 }
 
 #[test]
@@ -1194,12 +1169,7 @@ fn predictions_are_remembered_and_can_be_skipped() {
 
 #[test]
 fn without_storage_predictions_last_as_long_as_the_page() {
-    let deny = "Object.defineProperty(window, 'localStorage', {
-        get() { throw new DOMException('denied', 'SecurityError'); },
-    });\n";
-    let Some(mut visit) = visit(Gpu::Denied, |site| {
-        site.edit("start.js", |script| [deny.as_bytes(), &script].concat());
-    }) else {
+    let Some(mut visit) = visit(Gpu::Denied, without_storage) else {
         return;
     };
     let bug = question("bug");

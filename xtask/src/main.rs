@@ -255,19 +255,36 @@ fn test() -> Result<()> {
 fn audit() -> Result<()> {
     let root = root();
     let deny = setup::cargo_deny()?;
-    let check = |what: &[&str]| {
+    // The targets of cargo-fuzz are a workspace of their own. What deny.toml excuses is there only in part.
+    const HERE: &[&str] = &["--workspace", "check"];
+    const FUZZING: &[&str] = &[
+        "--manifest-path",
+        "tests/fuzz/Cargo.toml",
+        "--config",
+        "deny.toml",
+        "check",
+        "--allow",
+        "unmatched-skip",
+        "--allow",
+        "unnecessary-skip",
+        "--allow",
+        "license-exception-not-encountered",
+        "--allow",
+        "license-not-encountered",
+    ];
+    let check = |workspace: &[&str], what: &[&str]| {
         let mut command = Command::new(&deny);
         command
-            .args(["--workspace", "check"])
+            .arg("--locked")
+            .args(workspace)
             .args(what)
             .current_dir(&root);
         command
     };
     let mut steps = Steps::start();
-    steps.run(
-        "licences, sources, duplicates",
-        &mut check(&["licenses", "sources", "bans"]),
-    )?;
+    let lasting = ["licenses", "sources", "bans"];
+    steps.run("licences, sources, duplicates", &mut check(HERE, &lasting))?;
+    steps.run("the same of tests/fuzz", &mut check(FUZZING, &lasting))?;
     if !setup::reachable("github.com:443") {
         return Err(Failure::Failed(
             "the advisories were not checked: their database is on github.com, which cannot be \
@@ -275,7 +292,8 @@ fn audit() -> Result<()> {
                 .into(),
         ));
     }
-    steps.run("advisories", &mut check(&["advisories"]))?;
+    steps.run("advisories", &mut check(HERE, &["advisories"]))?;
+    steps.run("those of tests/fuzz", &mut check(FUZZING, &["advisories"]))?;
     steps.summary();
     Ok(())
 }
