@@ -267,7 +267,7 @@ fn words_have_room_for_a_readers_spacing() {
                 const { clientWidth: edge, scrollWidth } = document.documentElement;
                 const wrong = scrollWidth > edge ? [`${scrollWidth} px wide`] : [];
                 const say = (what, it) => wrong.push(`${what}: ${it.outerHTML.slice(0, 160)}`);
-                const heard = '.unseen, .lab-unseen, .skip, [aria-hidden=true] *, .card *';
+                const heard = '.unseen, .lab-unseen, a.skip, [aria-hidden=true] *, .card *';
                 for (const it of document.body.querySelectorAll('*')) {
                     if (!it.checkVisibility() || it.matches(heard) || it.closest('svg')) continue;
                     const style = getComputedStyle(it);
@@ -288,8 +288,16 @@ fn words_have_room_for_a_readers_spacing() {
                         && !it.closest('.unseen, .lab-unseen, .cursor, svg, .scroll'));
                 const lines = blocks.map(it => {
                     const range = document.createRange();
-                    range.selectNodeContents(it);
-                    return [...range.getClientRects()].filter(r => r.width > 1 && r.height > 1);
+                    const words = document.createTreeWalker(it, NodeFilter.SHOW_TEXT);
+                    const rects = [];
+                    while (words.nextNode()) {
+                        const { parentElement } = words.currentNode;
+                        if (parentElement.closest('.unseen, .lab-unseen, select')
+                            || !parentElement.checkVisibility({ visibilityProperty: true })) continue;
+                        range.selectNodeContents(words.currentNode);
+                        rects.push(...range.getClientRects());
+                    }
+                    return rects.filter(r => r.width > 1 && r.height > 1);
                 });
                 const boxes = lines.map(rects => rects.length === 0 ? null : {
                     top: Math.min(...rects.map(r => r.top)), bottom: Math.max(...rects.map(r => r.bottom)),
@@ -304,7 +312,8 @@ fn words_have_room_for_a_readers_spacing() {
                             Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2
                             && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top)
                                 > 0.4 * Math.min(a.height, b.height)));
-                        if (meets) say('covered by ' + blocks[j].outerHTML.slice(0, 90), blocks[i]);
+                        if (meets) say('covered by ' + blocks[j].outerHTML.slice(0, 90)
+                            + JSON.stringify([lines[i], lines[j]]), blocks[i]);
                     }
                 }
                 return wrong.slice(0, 12);
