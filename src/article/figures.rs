@@ -53,12 +53,12 @@ pub fn colour(counted: BackwardLoop) -> &'static str {
 }
 
 /// A share as a percentage for an attribute.
-fn share(value: f64) -> String {
+pub fn share(value: f64) -> String {
     format!("{}%", (10_000.0 * value).round() / 100.0)
 }
 
 /// A line through `points`, in the box of `x` and `y`.
-fn line(points: &[(f64, f64)], x: (f64, f64), y: (f64, f64)) -> String {
+pub fn line(points: &[(f64, f64)], x: (f64, f64), y: (f64, f64)) -> String {
     let mut text = String::new();
     for piece in within(points, x, y) {
         let inside: Vec<(f64, f64)> = piece.into_iter().map(|p| in_box(p, x, y)).collect();
@@ -176,12 +176,6 @@ pub fn plot(scene: &Scene) -> Markup {
         .zip(picture.density.iter().map(|&d| f64::from(d)))
         .collect();
     let colour = colour(experiment.backward_loop);
-    // Tenths on a low axis, whole numbers on a tall one.
-    let digits = if top < 2.5 { 1 } else { 0 };
-    let named = |value: f64| {
-        let steps = value * 10f64.powi(digits as i32);
-        ((steps - steps.round()).abs() < 1e-6).then(|| fixed(value, digits))
-    };
     let densities = html! {
         (modes(experiment, &above, &across))
         (above.sheet(html! {
@@ -195,7 +189,7 @@ pub fn plot(scene: &Scene) -> Markup {
             path class=(colour) d=(line(&density, x, (0.0, top))) {}
         }))
         circle.s0 cx=(across(experiment.start)) cy=(share(above.at(0.0))) r="5.25" {}
-        (above.axis("density (per unit of x)", &ticks((0.0, top), 7), (0.0, top), named))
+        (above.density_axis(top))
         @if let Some(spike) = picture.peak_place(x).filter(|_| picture.peak() > top) {
             @let is_left = spike < 0.5 * (x.0 + x.1);
             text.end[!is_left].cut x=(across(spike)) y=(share(above.at(0.97)))
@@ -206,7 +200,7 @@ pub fn plot(scene: &Scene) -> Markup {
     };
     let last = experiment.steps as f64;
     let y = (-0.06 * last, last);
-    let foot = if scene.walks { &below } else { &above };
+    let lowest = if scene.walks { &below } else { &above };
     html! {
         svg role="img" aria-label=(scene.label) {
             (densities)
@@ -224,27 +218,28 @@ pub fn plot(scene: &Scene) -> Markup {
                 @let steps: Vec<f64> = (0..=experiment.steps).map(|t| t as f64).collect();
                 (below.axis("step t", &steps, y, |t| Some(fixed(t, 0))))
             }
-            line.axis x1="0" x2="100%" y1=(share(foot.at(0.0))) y2=(share(foot.at(0.0))) {}
-            @for value in ticks(x, 11) {
-                (foot_tick(foot, &across(value), &place(value)))
-            }
-            text.end x="100%" y=(share(foot.at(0.0))) dy="28" { "x" }
+            (foot(lowest, x))
         }
     }
 }
 
-fn foot_tick(band: &Band, across: &str, name: &str) -> Markup {
+/// The axis of x at the foot of a plot.
+pub fn foot(band: &Band, x: (f64, f64)) -> Markup {
     let foot = share(band.at(0.0));
     html! {
-        svg.tick x=(across) y=(foot) {
-            path.axis d="M0 0V4" {}
-            text.middle dy="17" { (name) }
+        line.axis x1="0" x2="100%" y1=(foot) y2=(foot) {}
+        @for value in ticks(x, 11) {
+            svg.tick x=(share((value - x.0) / (x.1 - x.0))) y=(foot) {
+                path.axis d="M0 0V4" {}
+                text.middle dy="17" { (place(value)) }
+            }
         }
+        text.end x="100%" y=(foot) dy="28" { "x" }
     }
 }
 
 /// Thin dashed lines at the modes.
-fn modes(experiment: &Experiment, band: &Band, across: &dyn Fn(f64) -> String) -> Markup {
+pub fn modes(experiment: &Experiment, band: &Band, across: &dyn Fn(f64) -> String) -> Markup {
     html! {
         @for mode in experiment.modes {
             line.mode x1=(across(mode.mean)) x2=(across(mode.mean))
@@ -254,13 +249,13 @@ fn modes(experiment: &Experiment, band: &Band, across: &dyn Fn(f64) -> String) -
 }
 
 /// The part of a figure that one plot has, in shares of the figure's height.
-struct Band {
-    top: f64,
-    height: f64,
+pub struct Band {
+    pub top: f64,
+    pub height: f64,
 }
 
 impl Band {
-    fn new(top: f64, height: f64, whole: f64) -> Band {
+    pub fn new(top: f64, height: f64, whole: f64) -> Band {
         Band {
             top: top / whole,
             height: height / whole,
@@ -268,12 +263,24 @@ impl Band {
     }
 
     /// The place of a share of the plot's height, counted upwards.
-    fn at(&self, up: f64) -> f64 {
+    pub fn at(&self, up: f64) -> f64 {
         self.top + self.height * (1.0 - up)
     }
 
+    /// The axis of densities up to `top`.
+    pub fn density_axis(&self, top: f64) -> Markup {
+        // Tenths on a low axis, whole numbers on a tall one.
+        let digits = if top < 2.5 { 1 } else { 0 };
+        let named = |value: f64| {
+            let steps = value * 10f64.powi(digits as i32);
+            ((steps - steps.round()).abs() < 1e-6).then(|| fixed(value, digits))
+        };
+        let span = (0.0, top);
+        self.axis("density (per unit of x)", &ticks(span, 7), span, named)
+    }
+
     /// Lines drawn in the box.
-    fn sheet(&self, lines: Markup) -> Markup {
+    pub fn sheet(&self, lines: Markup) -> Markup {
         html! {
             svg width="100%" y=(share(self.top)) height=(share(self.height))
                 viewBox={ "0 0 " (BOX) " " (BOX) } preserveAspectRatio="none" { (lines) }
@@ -281,7 +288,7 @@ impl Band {
     }
 
     /// The axis at the left of values `span`: its title, and each tick that `named` names.
-    fn axis(
+    pub fn axis(
         &self,
         title: &str,
         ticks: &[f64],

@@ -23,7 +23,7 @@ use maud::{Markup, html};
 const STILL: &str = "Drawn when this page was built, from the trained weights.";
 
 /// The place of an island, with what stands there until it comes.
-fn place_of(island: Island, still: Markup) -> Markup {
+pub(crate) fn place_of(island: Island, still: Markup) -> Markup {
     html! {
         div data-island=(island.name()) data-model=[island.model()] { (still) }
     }
@@ -328,20 +328,6 @@ pub fn tempered(models: &Models) -> Markup {
                         ],
                     ))
                 }
-            }
-        },
-    )
-}
-
-/// A part that a reader opens, with a few words on what is in it.
-pub fn study(island: Island, words: &Markup) -> Markup {
-    place_of(
-        island,
-        html! {
-            details.study {
-                summary { (island.title()) }
-                (words)
-                p.status { "This part is computed in the browser when it is opened." }
             }
         },
     )

@@ -10,6 +10,7 @@ pub mod islands;
 pub mod models;
 pub mod prose;
 pub mod references;
+pub mod studies;
 
 use gflownet_tour_widgets::numbers;
 use maud::{Markup, PreEscaped, html};

@@ -5,6 +5,7 @@ use gflownet_tour_core::density::{Laws, Tails, TerminalDensity};
 use gflownet_tour_core::experiment::{DEFAULT_SEED, EXPERIMENTS, Experiment, TEMPERED};
 use gflownet_tour_core::policy::Policy;
 use gflownet_tour_core::rollout::Rollout;
+use gflownet_tour_core::study::Subject;
 use gflownet_tour_core::weights::manifest::Manifest;
 use gflownet_tour_core::weights::{self, WeightsError};
 use gflownet_tour_widgets::numbers;
@@ -14,10 +15,10 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::{fs, io};
 
-/// The forward policies of the models that there are.
+/// The models that there are.
 #[derive(Default)]
 pub struct Models {
-    policies: BTreeMap<&'static str, Policy<f32>>,
+    models: BTreeMap<&'static str, weights::Model>,
     tempered: Option<weights::tempered::TemperedFile>,
 }
 
@@ -68,7 +69,7 @@ impl Models {
         for experiment in gflownet_tour_core::experiment::all() {
             if let Some((file, bytes)) = bytes(experiment.name)? {
                 let model = weights::parse(&file, &bytes).map_err(ReadError::Weights)?;
-                models.policies.insert(experiment.name, model.forward);
+                models.models.insert(experiment.name, model);
             }
         }
         if let Some((file, bytes)) = bytes(TEMPERED.name)? {
@@ -81,15 +82,20 @@ impl Models {
     /// The exact terminal density of a model with its steps scaled, averaged over the cells of the
     /// plot; none where there are no weights.
     pub fn density(&self, experiment: &Experiment, sigma_scale: f64) -> Option<Vec<f32>> {
-        let policy = self.policies.get(experiment.name)?;
+        let policy = &self.models.get(experiment.name)?.forward;
         let terminal = terminal(&policy.cast::<f64>(), experiment, sigma_scale);
         Some(averages(&terminal, experiment))
+    }
+
+    /// A model of which exact questions can be asked.
+    pub fn subject(&self, experiment: &Experiment) -> Option<Subject> {
+        Some(Subject::new(experiment, self.models.get(experiment.name)?))
     }
 
     /// What `count` walks of a model with the default seed do, as its demo first shows them.
     pub fn still(&self, experiment: &Experiment, count: u32) -> Option<Still> {
         Some(still(
-            self.policies.get(experiment.name)?,
+            &self.models.get(experiment.name)?.forward,
             experiment,
             count,
         ))

@@ -6,6 +6,7 @@ use crate::heading;
 use crate::islands;
 use crate::models::Models;
 use crate::references::{self, cite};
+use crate::studies::study;
 use gflownet_tour_core::address::{self, Control};
 use gflownet_tour_core::archive::BackwardRollouts;
 use gflownet_tour_core::experiment::{BATCH, EXPERIMENTS, Experiment, HIDDEN, TEMPERED_BETAS};
@@ -323,7 +324,7 @@ fn bug(models: &Models) -> Markup {
              units: a density is measured per length, so " (math(tex::LOG_Z))
             " would come out differently if " (math(tex::X)) " were measured in other units."
         }
-        (islands::study(Island::Algebra, &algebra_aside()))
+        (study(models, Island::Algebra, &algebra_aside()))
         p.try {
             b { "Try this. " }
             "Compare the "
@@ -416,7 +417,7 @@ fn collapse(models: &Models) -> Markup {
              is an average over the model's own walks, and on those everything is in balance. \
              The missing bell costs nothing, because nobody goes there to pay."
         }
-        (islands::study(Island::Trace, &trace_aside()))
+        (study(models, Island::Trace, &trace_aside()))
         p {
             "But " (math(tex::LOG_Z))
             " knows. Sitting on one bell of area one, the model learned "
@@ -490,7 +491,7 @@ fn off_policy(models: &Models) -> Markup {
             ". The shortfall of the last section counts whole walks, and these are further \
              from balance than their end points let on."
         }
-        (islands::study(Island::Flow, &flow_aside()))
+        (study(models, Island::Flow, &flow_aside()))
         p.try {
             b { "Try this. " }
             "Press Play next to the slider of the training: both modes live, while the noise \
@@ -913,31 +914,34 @@ fn tempered_results(entry: &TemperedEntry) -> Markup {
 /// What the three loops are about, for those who open the part.
 fn algebra_aside() -> Markup {
     html! {
-        p.aside {
-            "Three models were trained by three loops. Two of the loops ask for something else than \
-             the target, and what they ask for can be computed: here it stands beside what the \
-             models do."
-        }
+        "Three models were trained by three loops. Two of the loops ask for something else than the \
+         target, and what they ask for can be computed: here it stands beside what the models do. \
+         Nothing here is sampled: a model's density is computed through its forward network, and "
+        (math(tex::H))
+        ", the mean over all backward walks, by quadrature through its backward network. Neither \
+         knows of the other."
     }
 }
 
 fn trace_aside() -> Markup {
     html! {
-        p.aside {
-            "The loss of one walk, term by term, as the model and its training see it: the part \
-             follows a single trajectory step by step and adds up both sides of the balance."
-        }
+        "This is the loss of one walk, as the model and its training see it. The walk is one sample, \
+         drawn from its seed. Its terms, and the chance of its basin, are exact. A positive residual \
+         says that the forward side is too large for this walk: the gradient then makes its steps \
+         less likely, lowers " (math(tex::LOG_Z))
+        ", and makes the backward steps more likely. A negative one does the reverse."
     }
 }
 
 fn flow_aside() -> Markup {
     html! {
-        p.aside {
-            "Forward, the flow is " (math(tex::Z_P_T))
-            ", the learned area times the density of the walks after " (math(tex::T_STEP))
-            " steps. Backward, it is the reward, carried down through the backward policy. A \
-             perfect model has one flow; the map shows the ratio of the two."
-        }
+        "All of this is exact, none of it sampled. Forward, the flow is " (math(tex::Z_P_T))
+        ", the learned area times the density of the walks after " (math(tex::T_STEP))
+        " steps. Backward, it is the reward, carried down through the backward policy. A perfect \
+         model has one flow, and the ratio's map is empty of colour; the solved models come close. \
+         For the model that counts the forced step the ratio shows that step's mean density, which \
+         the backward flow lacks; the one that drops a real step never trained its backward policy \
+         there, and its backward flow at the first step means nothing."
     }
 }
 

@@ -50,4 +50,5 @@ pub mod trace;
 pub mod files;
 #[expect(missing_docs, reason = "messages: a field that needs a word has it")]
 pub mod message;
+pub mod study;
 pub mod weights;

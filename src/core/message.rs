@@ -18,6 +18,9 @@ pub const BUILD: &str = env!("GFLOWNET_TOUR_BUILD");
 /// The standard deviation of the placeholder policy, whose mean is 0, in units of x.
 pub const PLACEHOLDER_STD: f64 = 0.3;
 
+/// The most bins or cells over an x-range that an answer has.
+pub const MOST_CELLS: u32 = 10_000;
+
 /// Page to engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToEngine {

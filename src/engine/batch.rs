@@ -5,7 +5,7 @@ use gflownet_tour_core::counts::Counts;
 use gflownet_tour_core::density::{Laws, Tails, TerminalDensity};
 use gflownet_tour_core::divergence;
 use gflownet_tour_core::experiment::{Experiment, TEMPERED, TEMPERED_BETAS};
-use gflownet_tour_core::message::SampleRequest;
+use gflownet_tour_core::message::{MOST_CELLS, SampleRequest};
 use gflownet_tour_core::mixture::Mixture;
 use gflownet_tour_core::rollout::{Rollout, Trajectories};
 use gflownet_tour_speed::sampler::Block;
@@ -16,8 +16,6 @@ pub const SIGMA_SCALES: std::ops::RangeInclusive<f64> = 0.02..=5.0;
 pub const MOST_TRAJECTORIES: u32 = 1_000_000;
 /// The most paths that one batch sends back whole.
 pub const MOST_PATHS: u32 = 10_000;
-/// The most bins or cells over the x-range.
-pub const MOST_CELLS: u32 = 10_000;
 
 /// A request that can be run: the experiment found, every number within its bounds.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,10 +1,10 @@
 //! An ensemble of the laboratory: one training by several seeds, one after the other, a moment at a
 //! time. Of each there are curves, and the model at its end.
 
-use crate::batch::MOST_CELLS;
 use crate::run::{MOMENT_MS, Watch, scores};
 use gflownet_tour_core::density::{Tails, TerminalDensity};
 use gflownet_tour_core::lab::Settings;
+use gflownet_tour_core::message::MOST_CELLS;
 use gflownet_tour_core::message::{BeginSeeds, SeedEnd, SeedPoint, SeedReport};
 use gflownet_tour_core::mixture::Mixture;
 use gflownet_tour_speed::sampler::Sampler;

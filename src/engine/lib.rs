@@ -17,6 +17,5 @@ pub mod run;
 pub mod schedule;
 #[cfg(target_arch = "wasm32")]
 mod scope;
-pub mod study;
 #[cfg(target_arch = "wasm32")]
 pub mod worker;

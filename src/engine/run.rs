@@ -1,17 +1,18 @@
 //! A training run of the laboratory: trains for a moment at a time, and tells between the moments
 //! what came of it. Orders are taken in between. Knows no browser: the worker lends it a clock.
 
-use crate::batch::{MOST_CELLS, SIGMA_SCALES};
-use crate::study::Subject;
+use crate::batch::SIGMA_SCALES;
 use gflownet_tour_core::checkpoint::Checkpoint;
 use gflownet_tour_core::counts::Counts;
 use gflownet_tour_core::density::{Tails, TerminalDensity};
 use gflownet_tour_core::divergence;
 use gflownet_tour_core::message::{
-    Begin, DeviceUsed, FlowMap, Look, LossPoint, Phase, Question, Report, RunPicture, Study, ToRun,
+    Begin, DeviceUsed, FlowMap, Look, LossPoint, MOST_CELLS, Phase, Question, Report, RunPicture,
+    Study, ToRun,
 };
 use gflownet_tour_core::mixture::Mixture;
 use gflownet_tour_core::rollout::Rollout;
+use gflownet_tour_core::study::Subject;
 use gflownet_tour_core::weights::manifest::Recipe;
 use gflownet_tour_speed::sampler::Sampler;
 use gflownet_tour_speed::trainer::{self, Progress, Trainer, stream};

@@ -12,7 +12,6 @@ use crate::relaxed::{self, Relaxed};
 use crate::run::{self, Run};
 use crate::schedule::{Next, Pace, Schedule};
 use crate::scope;
-use crate::study::Subject;
 use gflownet_tour_core::density::{Tails, TerminalDensity};
 use gflownet_tour_core::divergence;
 use gflownet_tour_core::experiment::{EXPERIMENTS, Experiment, HIDDEN, TEMPERED};
@@ -24,6 +23,7 @@ use gflownet_tour_core::message::{
 use gflownet_tour_core::noise::ThreefryRng;
 use gflownet_tour_core::policy::{Inputs, Policy};
 use gflownet_tour_core::rollout::Trajectories;
+use gflownet_tour_core::study::Subject;
 use gflownet_tour_core::tempered::TemperedModel;
 use gflownet_tour_core::weights::manifest::Recipe;
 use gflownet_tour_core::weights::snapshots::{self, Snapshot};

@@ -5,38 +5,23 @@ use super::demo::model_colour;
 use super::share::AddressBar;
 use super::study::{Inquiry, StudyPanel};
 use gflownet_tour_core::balance::BackwardLoop;
-use gflownet_tour_core::experiment::{self, EXPERIMENTS, Experiment};
-use gflownet_tour_core::message::{Asked, Question, Study};
-use gflownet_tour_widgets::as_table::{self, AsTable};
+use gflownet_tour_core::experiment::Experiment;
+use gflownet_tour_core::message::{Asked, Study};
+use gflownet_tour_widgets::as_table::AsTable;
 use gflownet_tour_widgets::format::{UNKNOWN, fixed};
 use gflownet_tour_widgets::formulas as tex;
 use gflownet_tour_widgets::island::Island;
 use gflownet_tour_widgets::math::Math;
 use gflownet_tour_widgets::palette::Palette;
-use gflownet_tour_widgets::picture::{
-    CELLS, Curve, axis_top, centres, in_rows, target_curve, within,
-};
+use gflownet_tour_widgets::picture::{Curve, axis_top, centres, target_curve, within};
 use gflownet_tour_widgets::plot::{Sheet, told};
+use gflownet_tour_widgets::study::{
+    algebra_question, asked_finding, asked_numbers, loop_title, taught,
+};
 use leptos::html;
 use leptos::prelude::*;
 use plotters::prelude::PathElement;
 use web_sys::HtmlCanvasElement;
-
-/// The experiment that teaches a loop: the first of all that has it.
-fn taught(counted: BackwardLoop) -> &'static Experiment {
-    let found = experiment::all().find(|e| e.backward_loop == counted);
-    found.unwrap_or(&EXPERIMENTS[0])
-}
-
-fn loop_title(counted: BackwardLoop) -> String {
-    let steps = counted.counted_steps(taught(counted).steps);
-    let what = match counted {
-        BackwardLoop::CountsForced => "counts the forced step",
-        BackwardLoop::DropsReal => "drops a real step",
-        _ => "correct",
-    };
-    format!("t = {} to {}: {what}", steps.start(), steps.end())
-}
 
 /// The part, closed at first.
 #[component]
@@ -44,12 +29,7 @@ pub fn BugAlgebra() -> impl IntoView {
     let bar = expect_context::<AddressBar>();
     let chosen = bar.signal(|state, _| &mut state.algebra.counted, 0);
     let is_open = bar.signal(|state, _| &mut state.algebra.is_open, 0);
-    let inquiry = Inquiry::new(is_open, move || {
-        let experiment = taught(chosen.get());
-        let range = experiment.plot_range();
-        let cells = CELLS;
-        (experiment.name, Question::Asked { range, cells })
-    });
+    let inquiry = Inquiry::new(is_open, move || algebra_question(chosen.get()));
     // The answer's own experiment, so that words and numbers always agree.
     let about = move |tell: &dyn Fn(&Experiment, &Asked) -> String| {
         inquiry.told(|result, study| match study {
@@ -79,17 +59,17 @@ pub fn BugAlgebra() -> impl IntoView {
     let shown = Memo::new(move |_| {
         inquiry.told(|result, _| Some(Experiment::named(&result.model)?.backward_loop))
     });
-    let finding = move || about(&finding).unwrap_or_default();
+    let finding = move || about(&asked_finding).unwrap_or_default();
     let label = move || {
         about(&|experiment, asked| {
             format!(
                 "Densities over x: the target, the density that the loss asks for, and the model. {}",
-                self::finding(experiment, asked)
+                asked_finding(experiment, asked)
             )
         })
         .unwrap_or_default()
     };
-    let table = move || about(&numbers).unwrap_or_default();
+    let table = move || about(&asked_numbers).unwrap_or_default();
     let modes = taught(BackwardLoop::Correct).modes.len();
     let controls = move || {
         BackwardLoop::ALL
@@ -111,8 +91,7 @@ pub fn BugAlgebra() -> impl IntoView {
     };
     view! {
         <StudyPanel
-            name="algebra"
-            title=Island::Algebra.title()
+            island=Island::Algebra
             inquiry
             spoken=Signal::derive(finding)
             controls=move || {
@@ -183,58 +162,7 @@ pub fn BugAlgebra() -> impl IntoView {
                         }
                     })
             }}
-            <p class="aside">
-                "Nothing here is sampled: the model's density is computed through its forward network"
-                {move || {
-                    (shown.get() == Some(BackwardLoop::CountsForced))
-                        .then(|| {
-                            view! {
-                                ", and "
-                                <Math formula=tex::H />
-                                ", the mean over all backward walks, by quadrature through its backward network. Neither knows
-                                of the other"
-                            }
-                        })
-                }} "."
-            </p>
         </StudyPanel>
-    }
-}
-
-/// The figure's numbers as a table.
-fn numbers(experiment: &Experiment, asked: &Asked) -> String {
-    let target: Vec<f32> = target_curve(experiment)
-        .iter()
-        .map(|c| c.1 as f32)
-        .collect();
-    let columns = [&target, &asked.asked, &asked.density].map(|cells| in_rows(cells));
-    as_table::html(
-        "Densities over x, each a mean over an equal part of the plot",
-        &["x", "target", "asked for", "model"],
-        &as_table::rows_over(experiment.plot_range(), &columns, 3),
-    )
-}
-
-/// What the numbers say, in a sentence.
-fn finding(experiment: &Experiment, asked: &Asked) -> String {
-    let (to_asked, to_target) = (fixed(asked.to_asked, 3), fixed(asked.to_target, 3));
-    let gap = fixed((asked.log_z - asked.log_z_asked).abs(), 3);
-    match experiment.backward_loop {
-        BackwardLoop::CountsForced => format!(
-            "The right answer to a wrong question: the model lies at total variation {to_asked} from \
-             R·h/Z\u{2032}, which its loss asks for, and at {to_target} from the target. Its log Z is off \
-             by {} nats, and within {gap} of ln Z\u{2032}.",
-            fixed((asked.log_z - asked.log_z_true).abs(), 3),
-        ),
-        BackwardLoop::DropsReal => format!(
-            "The samples are about right, at total variation {to_target} from the target; log Z is \
-             too high by {} nats, and {gap} below the most that this first step allows.",
-            fixed(asked.log_z - asked.log_z_true, 3),
-        ),
-        _ => format!(
-            "The loss asks for the target itself: the model lies at total variation {to_target} from \
-             it, and its log Z within {gap} nats of the truth."
-        ),
     }
 }
 

@@ -2,21 +2,22 @@
 //! them, and the policies as curves at the cursor's step.
 
 use super::share::AddressBar;
-use super::study::{Inquiry, ModelChoice, StudyPanel, subject};
+use super::study::{Inquiry, ModelChoice, StudyPanel};
 use gflownet_tour_core::address::FLOW_CELLS;
 use gflownet_tour_core::experiment::Experiment;
-use gflownet_tour_core::message::{Question, Study};
-use gflownet_tour_widgets::as_table::{self, AsTable};
+use gflownet_tour_core::message::Study;
+use gflownet_tour_widgets::as_table::AsTable;
 use gflownet_tour_widgets::dial::{Dial, Scale};
-use gflownet_tour_widgets::flow_map::{DEPTH, LIMIT, View};
-use gflownet_tour_widgets::format::{UNKNOWN, fixed, percent, place, superscript};
+use gflownet_tour_widgets::flow_map::{AXIS, DEPTH, HEADING, LEFT, LIMIT, RIGHT, View};
+use gflownet_tour_widgets::format::{fixed, superscript};
 use gflownet_tour_widgets::formulas as tex;
 use gflownet_tour_widgets::island::Island;
-use gflownet_tour_widgets::maps::{AXIS, HEADING, LEFT, RIGHT, draw_maps, step_at};
+use gflownet_tour_widgets::maps::{draw_maps, step_at};
 use gflownet_tour_widgets::math::Math;
 use gflownet_tour_widgets::palette::{Palette, Rgb};
-use gflownet_tour_widgets::picture::{Curve, ROWS, centres};
+use gflownet_tour_widgets::picture::{Curve, centres};
 use gflownet_tour_widgets::plot::{DASH, Sheet, told};
+use gflownet_tour_widgets::study::{flow_numbers, flow_question, flow_reading, subject};
 use leptos::ev::PointerEvent;
 use leptos::html;
 use leptos::prelude::*;
@@ -45,12 +46,7 @@ pub fn FlowPanel() -> impl IntoView {
         t: bar.signal(|state, _| &mut state.flow.t, 0),
     };
     let is_open = bar.signal(|state, _| &mut state.flow.is_open, 0);
-    let inquiry = Inquiry::new(is_open, move || {
-        let experiment = subject(chosen.get());
-        let range = experiment.plot_range();
-        let cells = CELLS;
-        (experiment.name, Question::Flow { range, cells })
-    });
+    let inquiry = Inquiry::new(is_open, move || flow_question(subject(chosen.get())));
     let with_view = move |tell: &mut dyn FnMut(&'static Experiment, &View)| {
         inquiry.told(|result, study| match study {
             Study::Flow(map) => {
@@ -107,25 +103,7 @@ pub fn FlowPanel() -> impl IntoView {
         }
     };
 
-    let finding = move || {
-        said(&|_, view| {
-            let missed = view.missed();
-            let misses = if missed < 0.005 {
-                "None of the reward is missed.".to_owned()
-            } else {
-                format!(
-                    "{} of the reward is missed: there, at the last step, the forward flow is less \
-                     than e{} of the backward flow.",
-                    percent(missed, 0),
-                    superscript(-LIMIT as i32),
-                )
-            };
-            format!(
-                "{} of the forward flow lies within a quarter of a nat of the backward flow. {misses}",
-                percent(view.balanced(), 0),
-            )
-        })
-    };
+    let finding = move || said(&|_, view| view.finding());
     let maps_label = move || {
         said(&|experiment, _| {
             format!(
@@ -134,8 +112,9 @@ pub fn FlowPanel() -> impl IntoView {
             )
         }) + &finding()
     };
-    let reading =
-        move || said(&|experiment, view| read(experiment, view, cursor.cell.get(), cursor.t.get()));
+    let reading = move || {
+        said(&|experiment, view| flow_reading(experiment, view, cursor.cell.get(), cursor.t.get()))
+    };
     let laws_label = move || {
         format!(
             "Mean and standard deviation of the policies' steps over x, at step t = {}. {}",
@@ -161,12 +140,11 @@ pub fn FlowPanel() -> impl IntoView {
         (None, true) => reading(),
         (None, false) => finding(),
     };
-    let table = move || said(&|experiment, view| numbers(experiment, view, cursor.t.get()));
+    let table = move || said(&|experiment, view| flow_numbers(experiment, view, cursor.t.get()));
     let steps = Signal::derive(move || (0.0, subject(chosen.get()).steps as f64));
     view! {
         <StudyPanel
-            name="flow"
-            title=Island::Flow.title()
+            island=Island::Flow
             inquiry
             spoken=Signal::derive(spoken)
             controls=move || {
@@ -252,78 +230,8 @@ pub fn FlowPanel() -> impl IntoView {
                 </figcaption>
             </figure>
             <AsTable of="The numbers of the flow at the cursor's step".to_owned() table />
-            <p class="aside">
-                "All of this is exact, none of it sampled. Forward, the flow is "<Math formula=tex::Z_P_T />
-                ", the learned area times the density of the walks after "<Math formula=tex::T_STEP />
-                " steps. Backward, it is the reward, carried down through the backward policy. A perfect
-                model has one flow, and the ratio's map is empty of colour; the solved models come close. For the
-                model that counts the forced step the ratio shows that step's mean density, which the backward
-                flow lacks; the one that drops a real step never trained its backward policy there, and its
-                backward flow at the first step means nothing."
-            </p>
         </StudyPanel>
     }
-}
-
-/// The cursor's values in words.
-fn read(experiment: &Experiment, view: &View, cell: usize, t: usize) -> String {
-    let Some(x) = centres(experiment.plot_range(), view.cells).nth(cell) else {
-        return UNKNOWN.into();
-    };
-    let mut words = format!("x = {}, t = {t}. ", fixed(x, 2));
-    words += &match view.at(cell, t) {
-        Some(reading) => format!(
-            "Log flow: forward {}, backward {}, ratio {} nats. ",
-            fixed(reading.log_forward, 2),
-            fixed(reading.log_backward, 2),
-            fixed(reading.log_ratio(), 2),
-        ),
-        None => format!(
-            "Before the first step all flow is at S₀, x = {}. ",
-            place(experiment.start)
-        ),
-    };
-    for (name, law) in [
-        ("Forward", view.forward_law(cell, t)),
-        ("Backward", view.backward_law(cell, t)),
-    ] {
-        if let Some((mean, std)) = law {
-            words += &format!("{name} step: μ {}, σ {}. ", fixed(mean, 2), fixed(std, 2));
-        }
-    }
-    words
-}
-
-/// Flow and policies at step `t` as a table.
-fn numbers(experiment: &Experiment, view: &View, t: usize) -> String {
-    let xs: Vec<f64> = centres(experiment.plot_range(), view.cells).collect();
-    let stride = (view.cells / ROWS).max(1);
-    let row = |cell: usize| {
-        let reading = view.at(cell, t);
-        let logs = reading.map_or([f64::NAN; 3], |r| {
-            [r.log_forward, r.log_backward, r.log_ratio()]
-        });
-        let laws = [view.forward_law(cell, t), view.backward_law(cell, t)];
-        let laws = laws.map(|law| law.unwrap_or((f64::NAN, f64::NAN)));
-        let laws = laws.into_iter().flat_map(|(mean, std)| [mean, std]);
-        let numbers = [xs[cell]].into_iter().chain(logs).chain(laws);
-        numbers.map(|number| fixed(number, 2)).collect()
-    };
-    let cells = (stride / 2..view.cells).step_by(stride);
-    as_table::html(
-        &format!("At step t = {t}: logarithms of the flow, and the policies' steps"),
-        &[
-            "x",
-            "forward",
-            "backward",
-            "ratio",
-            "forward μ",
-            "forward σ",
-            "backward μ",
-            "backward σ",
-        ],
-        &cells.map(row).collect::<Vec<_>>(),
-    )
 }
 
 /// One policy at one step, over the cells.

@@ -44,6 +44,27 @@ fn holds(node: Node) -> NodeRef<html::Div> {
     holder
 }
 
+/// What the article has of a part that a reader opens, as HTML.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct StudyStill {
+    /// The answer to the part's first question: empty where there is none.
+    pub body: String,
+    /// The words below every answer.
+    pub aside: String,
+}
+
+impl StudyStill {
+    /// What stands in an island of the article.
+    pub fn read(place: &Element) -> StudyStill {
+        let find = |selector| place.query_selector(selector).ok().flatten();
+        StudyStill {
+            body: find(".study-still").map_or_else(String::new, |body| body.inner_html()),
+            aside: find(".study-still > .aside")
+                .map_or_else(String::new, |words| words.inner_html()),
+        }
+    }
+}
+
 /// A canvas, and below it the article's picture for as long as nothing is `drawn` on it.
 #[component]
 pub fn Framed(

@@ -3,12 +3,15 @@
 
 use super::link::{Engine, EngineState, ModelState};
 use super::share::{AddressBar, CopyLink};
+use super::still::StudyStill;
 use gflownet_tour_core::address::Control;
-use gflownet_tour_core::experiment::{self, EXPERIMENTS, Experiment};
-use gflownet_tour_core::message::{Question, Study, StudyResult};
+use gflownet_tour_core::experiment::{self, Experiment};
+use gflownet_tour_core::message::{Study, StudyResult};
+use gflownet_tour_widgets::island::Island;
 use gflownet_tour_widgets::palette::Palette;
 use gflownet_tour_widgets::screen::Screen;
 use gflownet_tour_widgets::spoken::Spoken;
+use gflownet_tour_widgets::study::{Inquired, opening};
 use leptos::html;
 use leptos::prelude::*;
 use std::sync::Arc;
@@ -19,6 +22,7 @@ use web_sys::{Element, HtmlCanvasElement};
 pub struct Inquiry {
     /// Whether the reader has the part open.
     is_open: RwSignal<bool>,
+    question: Memo<Inquired>,
     /// The newest answer, good or not.
     answer: RwSignal<Option<Arc<StudyResult>>>,
     engine: Engine,
@@ -29,15 +33,16 @@ impl Inquiry {
     /// whenever it changes while the part is open. `is_open` says whether it is.
     pub fn new(
         is_open: RwSignal<bool>,
-        question: impl Fn() -> (&'static str, Question) + 'static,
+        question: impl Fn() -> Inquired + Send + Sync + 'static,
     ) -> Self {
         let engine = expect_context::<Engine>();
         let slot = engine.open_study();
+        let question = Memo::new(move |_| question());
         Effect::new(move |_| {
             if !is_open.get() {
                 return;
             }
-            let (model, question) = question();
+            let (Experiment { name: model, .. }, question) = question.get();
             // The worker answers one question after the other: none waits there for its weights.
             let Some(index) = experiment::place(model) else {
                 return;
@@ -49,6 +54,7 @@ impl Inquiry {
         });
         Inquiry {
             is_open,
+            question,
             answer: slot.answer,
             engine,
         }
@@ -119,11 +125,6 @@ impl Inquiry {
     }
 }
 
-/// The experiment with this place among all, the tour's first.
-pub fn subject(index: usize) -> &'static Experiment {
-    experiment::all().nth(index).unwrap_or(&EXPERIMENTS[0])
-}
-
 /// A choice of one model among all; `chosen` is its place, for [`subject`].
 #[component]
 pub fn ModelChoice(
@@ -164,9 +165,8 @@ pub fn ModelChoice(
 /// then, and a status line says why.
 #[component]
 pub fn StudyPanel(
-    /// A name for links, styles and tests.
-    name: &'static str,
-    title: &'static str,
+    /// Its name is one for links, styles and tests.
+    island: Island,
     inquiry: Inquiry,
     /// What a listener is told of an answer, and of what was done with it.
     #[prop(into)]
@@ -175,6 +175,7 @@ pub fn StudyPanel(
     children: Children,
 ) -> impl IntoView {
     let bar = expect_context::<AddressBar>();
+    let (name, title) = (island.name(), island.title());
     let trouble = Memo::new(move |_| inquiry.trouble());
     let state = move || {
         inquiry.answer.with(|answer| match answer {
@@ -198,6 +199,20 @@ pub fn StudyPanel(
         let is_open = event_target::<Element>(&ev).has_attribute("open");
         inquiry.is_open.set(is_open);
     };
+    // Until there is an answer the article's stands here, where it is to the same question.
+    let StudyStill { body, aside } = use_context().unwrap_or_default();
+    let opening = opening(island);
+    let is_still = Memo::new(move |_| {
+        let is_waiting = inquiry.answer.with(Option::is_none);
+        is_waiting
+            && inquiry
+                .question
+                .with(|asked| Some(asked) == opening.as_ref())
+    });
+    let still = move || {
+        let body = is_still.get().then(|| body.clone())?;
+        Some(view! { <div class="study-still" inner_html=body></div> })
+    };
     view! {
         <details class="study" data-study=name data-state=state data-model=about
             prop:open=move || inquiry.is_open.get()
@@ -209,14 +224,17 @@ pub fn StudyPanel(
             <p
                 class="status"
                 class:problem=move || trouble.get().is_some_and(|trouble| trouble.0)
-                hidden=move || trouble.get().is_none()
+                hidden=move || {
+                    trouble.get().is_none_or(|(is_problem, _)| is_still.get() && !is_problem)
+                }
             >
                 {move || trouble.get().map(|trouble| trouble.1)}
             </p>
             <Spoken words />
             <div class="study-body" hidden=move || !inquiry.is_answered()>
-                {children()}
+                {children()} <p class="aside" inner_html=aside></p>
             </div>
+            {still}
         </details>
     }
 }

@@ -1,13 +1,21 @@
 //! The flow of a model as numbers that a heat map shows: what is shown at a cell, and what the
 //! whole says.
 
+use crate::format::{percent, superscript};
 use crate::palette::{Palette, Rgb, mix};
 use gflownet_tour_core::message::FlowMap;
+use std::ops::Range;
 
 /// How far below the highest flow the colour scale reaches, in nats.
 pub const DEPTH: f64 = 7.0;
 /// The log-ratio, in nats, at which its colour scale ends.
 pub const LIMIT: f64 = 3.0;
+// Where the panes are in their figure, in CSS pixels.
+pub const LEFT: f64 = 46.0;
+pub const RIGHT: f64 = 10.0;
+pub const HEADING: f64 = 36.0;
+pub const AXIS: f64 = 30.0;
+
 /// Flows whose log-ratio is smaller than this, in nats, count as equal.
 const EQUAL: f64 = 0.25;
 
@@ -22,6 +30,23 @@ pub enum Pane {
 impl Pane {
     /// All three.
     pub const ALL: [Pane; 3] = [Pane::Forward, Pane::Backward, Pane::Ratio];
+
+    /// What it is called, above it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Pane::Forward => "forward flow Z·p(x, t), over step t",
+            Pane::Backward => "backward flow F(x, t)",
+            Pane::Ratio => "log-ratio, forward to backward",
+        }
+    }
+
+    /// Its rows in a figure of this height, top and bottom in CSS pixels: N rows for t = 1..=N, and
+    /// half of one below them for the start.
+    pub fn rows(self, height: f64) -> Range<f64> {
+        let each = (height - AXIS) / Pane::ALL.len() as f64;
+        let top = self as u8 as f64 * each;
+        top + HEADING..top + each
+    }
 }
 
 /// The values at one cell and step, in nats.
@@ -152,6 +177,25 @@ impl<'a> View<'a> {
     /// than e^-LIMIT of the backward flow.
     pub fn missed(&self) -> f64 {
         self.share(self.steps, |r| r.log_backward, |r| r.log_ratio() < -LIMIT)
+    }
+
+    /// What the map says, in two sentences.
+    pub fn finding(&self) -> String {
+        let missed = self.missed();
+        let misses = if missed < 0.005 {
+            "None of the reward is missed.".to_owned()
+        } else {
+            format!(
+                "{} of the reward is missed: there, at the last step, the forward flow is less \
+                 than e{} of the backward flow.",
+                percent(missed, 0),
+                superscript(-LIMIT as i32),
+            )
+        };
+        format!(
+            "{} of the forward flow lies within a quarter of a nat of the backward flow. {misses}",
+            percent(self.balanced(), 0),
+        )
     }
 
     /// The share of a flow, from step `first` on, at which `holds`.

@@ -12,6 +12,8 @@ pub mod numbers;
 pub mod palette;
 pub mod picture;
 pub mod record;
+pub mod study;
+pub mod walk;
 
 #[cfg(target_arch = "wasm32")]
 pub mod dial;

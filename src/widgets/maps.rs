@@ -1,32 +1,17 @@
 //! The flow's heat maps on a canvas.
 
-use crate::flow_map::{Pane, View, tone_colour};
+use crate::flow_map::{LEFT, Pane, RIGHT, View, tone_colour};
 use crate::format::fixed;
 use crate::palette::Palette;
 use crate::picture::Landscape;
 use crate::plot::{Sheet, solid, told};
 use plotters::prelude::Rectangle;
-use std::ops::Range;
 use web_sys::HtmlCanvasElement;
-
-// Where the panes are on their canvas, in CSS pixels.
-pub const LEFT: f64 = 46.0;
-pub const RIGHT: f64 = 10.0;
-pub const HEADING: f64 = 36.0;
-pub const AXIS: f64 = 30.0;
-
-/// The rows of a pane on a canvas of this height, top and bottom in CSS pixels: N rows for
-/// t = 1..=N, and half of one below them for the start.
-fn pane_rows(pane: usize, height: f64) -> Range<f64> {
-    let each = (height - AXIS) / Pane::ALL.len() as f64;
-    let top = pane as f64 * each;
-    top + HEADING..top + each
-}
 
 /// The step whose row is `down` CSS pixels below the top of a canvas of this height.
 pub fn step_at(down: f64, height: f64, steps: usize) -> Option<usize> {
-    (0..Pane::ALL.len()).find_map(|pane| {
-        let rows = pane_rows(pane, height);
+    Pane::ALL.into_iter().find_map(|pane| {
+        let rows = pane.rows(height);
         let row = (rows.end - rows.start) / (steps as f64 + 0.5);
         let up = (rows.end - down) / row + 0.5;
         (rows.contains(&down)).then(|| (up.floor() as usize).min(steps))
@@ -52,8 +37,8 @@ pub fn draw_maps(
     let whole = sheet.root.dim_in_pixel();
     let (left, right) = (sheet.px(LEFT), whole.0 as i32 - sheet.px(RIGHT));
     let steps = view.steps as f64;
-    for (index, pane) in Pane::ALL.into_iter().enumerate() {
-        let rows = pane_rows(index, height);
+    for pane in Pane::ALL {
+        let rows = pane.rows(height);
         let (top, bottom) = (sheet.px(rows.start), sheet.px(rows.end));
         let area = sheet
             .root
@@ -81,12 +66,7 @@ pub fn draw_maps(
         }
         sheet.modes(&plane, landscape.modes, span)?;
         sheet.start(&plane, (landscape.start, 0.0))?;
-        let title = match pane {
-            Pane::Forward => "forward flow Z·p(x, t), over step t",
-            Pane::Backward => "backward flow F(x, t)",
-            Pane::Ratio => "log-ratio, forward to backward",
-        };
-        sheet.y_axis(&plane, (range.0, span.1), title, |t| {
+        sheet.y_axis(&plane, (range.0, span.1), pane.title(), |t| {
             (t.fract() == 0.0).then(|| fixed(t, 0))
         })?;
         if let Some((cell, t)) = cursor {

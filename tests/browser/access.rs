@@ -246,6 +246,84 @@ fn at_320_px_and_four_times_the_size_nothing_is_to_the_side() {
     visit.went_well();
 }
 
+/// WCAG 1.4.12: with the spacing that a reader may need nothing is cut off, covered or to the side.
+#[test]
+fn words_have_room_for_a_readers_spacing() {
+    let Some(mut visit) = whole_page() else {
+        return;
+    };
+    visit.chrome.style(
+        "* { line-height: 1.5 !important; letter-spacing: .12em !important;
+            word-spacing: .16em !important }
+         p { margin-bottom: 2em !important }",
+    );
+    for width in [1280, 390] {
+        visit.chrome.screen(width, 900, "light");
+        let spacing =
+            "parseFloat(getComputedStyle(document.querySelector('main p')).letterSpacing)";
+        assert!(visit.chrome.number(spacing) > 1.5);
+        let wrong = visit.chrome.eval(
+            "(() => {
+                const { clientWidth: edge, scrollWidth } = document.documentElement;
+                const wrong = scrollWidth > edge ? [`${scrollWidth} px wide`] : [];
+                const say = (what, it) => wrong.push(`${what}: ${it.outerHTML.slice(0, 160)}`);
+                const heard = '.unseen, .lab-unseen, a.skip, [aria-hidden=true] *, .card *';
+                for (const it of document.body.querySelectorAll('*')) {
+                    if (!it.checkVisibility() || it.matches(heard) || it.closest('svg')) continue;
+                    const style = getComputedStyle(it);
+                    const cuts = !['visible', 'auto', 'scroll'].includes(style.overflowY)
+                        || !['visible', 'auto', 'scroll'].includes(style.overflowX);
+                    const isText = [...it.childNodes].some(n => n.nodeType === 3 && n.data.trim());
+                    if (cuts && isText && !it.matches('select, input, textarea')
+                        && (it.scrollHeight > it.clientHeight + 1
+                            || it.scrollWidth > it.clientWidth + 1)) say('cut off', it);
+                    const { right } = it.getBoundingClientRect();
+                    if (isText && right > edge + 1 && !it.closest('.scroll, .formula, pre, .lab-table'))
+                        say('to the side', it);
+                }
+                // Words of one block do not lie on those of another.
+                const blocks = [...document.querySelectorAll('main :is(p, h2, h3, li, dt, dd, th, td,'
+                    + ' label, legend, button, caption, figcaption, summary)')]
+                    .filter(it => it.checkVisibility() && it.textContent.trim()
+                        && !it.closest('.unseen, .lab-unseen, .cursor, svg, .scroll'));
+                const lines = blocks.map(it => {
+                    const range = document.createRange();
+                    const words = document.createTreeWalker(it, NodeFilter.SHOW_TEXT);
+                    const rects = [];
+                    while (words.nextNode()) {
+                        const { parentElement } = words.currentNode;
+                        if (parentElement.closest('.unseen, .lab-unseen, select')
+                            || !parentElement.checkVisibility({ visibilityProperty: true })) continue;
+                        range.selectNodeContents(words.currentNode);
+                        rects.push(...range.getClientRects());
+                    }
+                    return rects.filter(r => r.width > 1 && r.height > 1);
+                });
+                const boxes = lines.map(rects => rects.length === 0 ? null : {
+                    top: Math.min(...rects.map(r => r.top)), bottom: Math.max(...rects.map(r => r.bottom)),
+                });
+                const order = boxes.map((_, i) => i).filter(i => boxes[i])
+                    .sort((a, b) => boxes[a].top - boxes[b].top);
+                for (const [place, i] of order.entries()) {
+                    for (const j of order.slice(place + 1)) {
+                        if (boxes[j].top >= boxes[i].bottom) break;
+                        if (blocks[i].contains(blocks[j]) || blocks[j].contains(blocks[i])) continue;
+                        const meets = lines[i].some(a => lines[j].some(b =>
+                            Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2
+                            && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top)
+                                > 0.4 * Math.min(a.height, b.height)));
+                        if (meets) say('covered by ' + blocks[j].outerHTML.slice(0, 90)
+                            + JSON.stringify([lines[i], lines[j]]), blocks[i]);
+                    }
+                }
+                return wrong.slice(0, 12);
+            })()",
+        );
+        assert_eq!(wrong, Value::Array(Vec::new()), "{width} px");
+    }
+    visit.went_well();
+}
+
 /// The canvas has a pixel for each of the screen's, also after the window came to another screen.
 #[test]
 fn figures_are_sharp_at_any_pixel_ratio_also_when_it_changes() {

@@ -141,6 +141,78 @@ fn an_island_that_is_not_known_stays_as_it_was_drawn() {
     visit.shows("easy_correct", "model", "table");
 }
 
+/// A part that a reader opens has its first answer from the article, and the engine's takes its
+/// place to the pixel, with the same words.
+#[test]
+fn a_parts_first_answer_is_there_before_the_engines() {
+    for width in [1280, 390] {
+        let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {
+            return;
+        };
+        visit.chrome.screen(width, 900, "light");
+        for name in ["algebra", "flow", "trace"] {
+            let it = super::study(name);
+            let shown = format!(
+                "[it.getBoundingClientRect().height, it.querySelectorAll('.plot > svg[role=img]')
+                    .length, [...it.querySelectorAll('{TOLD}')].filter(one => one.checkVisibility())
+                    .map(one => one.textContent.trim()).join('|')]",
+                TOLD = ".finding, .reading, .sum, .aside, td, dd, figcaption, .as-table summary"
+            );
+            // In one go: the engine has no time to answer.
+            let first = visit.chrome.eval(&format!(
+                "(it => {{ it.open = true; return {shown}; }})({it})"
+            ));
+            assert!(
+                first[1].as_f64().is_some_and(|count| count >= 1.0),
+                "{name}"
+            );
+            let words = first[2].as_str().unwrap_or_default();
+            assert!(words.len() > 300, "{name}: {words}");
+            visit
+                .chrome
+                .until(&format!("{it}.dataset.state === 'answered'"));
+            let then = visit.chrome.eval(&format!("(it => {shown})({it})"));
+            assert_eq!(then[1], 0.0, "{name}: the still picture stays");
+            assert_eq!(then[2], first[2], "{name}, {width}");
+            assert_eq!(then[0], first[0], "{name}, {width}: the height");
+        }
+        visit.went_well();
+    }
+}
+
+/// On paper there is nothing to press, and every part shows what it found.
+#[test]
+fn on_paper_there_are_pictures_and_no_controls() {
+    let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {
+        return;
+    };
+    visit.shows("easy_correct", "model", "table");
+    visit.chrome.paper(true);
+    let controls = "[...document.querySelectorAll('input, select, button, nav, .controls, .status,\
+            .anchor, .card, #lab-app, .theme')]
+        .filter(it => it.checkVisibility()).map(it => it.outerHTML.slice(0, 120)).join('\\n')";
+    assert_eq!(visit.chrome.text(controls), "");
+    // Every figure has a picture of some size, live or still.
+    let bare = "[...document.querySelectorAll('figure')].filter(it => {
+            const pictures = [...it.querySelectorAll('canvas, svg')];
+            return !pictures.some(one => one.checkVisibility()
+                && one.getBoundingClientRect().height > 40);
+        }).map(it => it.outerHTML.slice(0, 160)).join('\\n')";
+    assert_eq!(visit.chrome.text(bare), "");
+    for name in ["algebra", "flow", "trace"] {
+        let drawn = format!(
+            "{}.querySelector('.plot > svg').getBoundingClientRect().height",
+            super::study(name)
+        );
+        assert!(visit.chrome.number(&drawn) > 200.0, "{name}");
+    }
+    visit.chrome.paper(false);
+    visit
+        .chrome
+        .until("document.querySelector('.demo .temperature').checkVisibility()");
+    visit.went_well();
+}
+
 /// Nothing moves when the live parts take their places, at the top and on the way down.
 #[test]
 fn nothing_moves_when_parts_become_live() {

@@ -384,6 +384,35 @@ impl Chrome {
         );
     }
 
+    /// Show the page as on paper, or again as on the screen.
+    pub fn paper(&mut self, is_paper: bool) {
+        let media = if is_paper { "print" } else { "" };
+        self.call("Emulation.setEmulatedMedia", json!({ "media": media }));
+    }
+
+    /// Add a style sheet of the reader's own, which the page's policy does not concern.
+    pub fn style(&mut self, css: &str) {
+        for domain in ["DOM.enable", "CSS.enable"] {
+            self.call(domain, json!({}));
+        }
+        let tree = self.call("Page.getFrameTree", json!({}));
+        let frame = &tree["frameTree"]["frame"]["id"];
+        let sheet = self.call("CSS.createStyleSheet", json!({ "frameId": frame }));
+        let id = &sheet["styleSheetId"];
+        self.call(
+            "CSS.setStyleSheetText",
+            json!({ "styleSheetId": id, "text": css }),
+        );
+    }
+
+    /// Move the pointer to a place in the window, in CSS pixels.
+    pub fn point(&mut self, x: f64, y: f64) {
+        self.call(
+            "Input.dispatchMouseEvent",
+            json!({ "type": "mouseMoved", "x": x, "y": y }),
+        );
+    }
+
     /// Put another tab before this one: the page is hidden, and nothing of it is drawn.
     pub fn hide(&mut self) {
         self.activate(None);

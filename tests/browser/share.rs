@@ -244,6 +244,135 @@ fn a_demos_link_is_copied() {
     visit.went_well();
 }
 
+/// The card of a citation comes by pointer and by focus, can be pointed at itself, and goes by Escape.
+#[test]
+fn a_citations_card_comes_stays_and_goes() {
+    let Some(mut visit) = opened("happy") else {
+        return;
+    };
+    visit.chrome.eval(
+        "window.cite = document.querySelector('.cite');
+         window.card = cite.querySelector('.card');
+         cite.scrollIntoView({ block: 'center', behavior: 'instant' })",
+    );
+    let shown = "getComputedStyle(card).visibility === 'visible'";
+    let middle = |visit: &mut Visit, of: &str| {
+        let [x, y] = ["left + it.width / 2", "top + it.height / 2"].map(|place| {
+            visit
+                .chrome
+                .number(&format!("(it => it.{place})({of}.getBoundingClientRect())"))
+        });
+        (x, y)
+    };
+    let link = middle(&mut visit, "cite.querySelector('a')");
+    let text = middle(&mut visit, "card.firstElementChild");
+    let away = (3.0, 3.0);
+    assert!(!visit.is_true(shown));
+    visit.chrome.point(link.0, link.1);
+    visit.chrome.until(shown);
+    // It says what the list at the end says, and lies over what is below it.
+    assert!(visit.is_true(
+        "document.querySelector(cite.querySelector('a').hash).textContent
+            .includes(card.querySelector('cite').textContent)"
+    ));
+    let (x, y) = text;
+    assert!(visit.is_true(&format!(
+        "card.contains(document.elementFromPoint({x}, {y}))"
+    )));
+    // On the way from the link to the words, and there, it stays.
+    for step in 0..=8 {
+        let part = f64::from(step) / 8.0;
+        let along = |from: f64, to: f64| from + part * (to - from);
+        visit
+            .chrome
+            .point(along(link.0, text.0), along(link.1, text.1));
+        assert!(visit.is_true(shown), "gone after {part} of the way");
+    }
+    visit.chrome.press("Escape");
+    visit.chrome.until(&format!("!({shown})"));
+    // It stays shut for as long as the pointer is there, and comes again.
+    visit.chrome.point(link.0, link.1);
+    assert!(!visit.is_true(shown));
+    visit.chrome.point(away.0, away.1);
+    visit.chrome.point(link.0, link.1);
+    visit.chrome.until(shown);
+    visit.chrome.point(away.0, away.1);
+    visit.chrome.until(&format!("!({shown})"));
+
+    visit.chrome.eval("cite.querySelector('a').focus()");
+    visit.chrome.until(shown);
+    visit.chrome.press("Escape");
+    visit.chrome.until(&format!("!({shown})"));
+    visit.chrome.press("Tab");
+    visit.chrome.eval("cite.querySelector('a').focus()");
+    visit.chrome.until(shown);
+    visit.went_well();
+}
+
+/// A mark beside a heading brings the reader to the heading, and its link to the clipboard.
+#[test]
+fn a_headings_mark_links_to_it_and_copies_the_link() {
+    let Some(mut visit) = opened("setup") else {
+        return;
+    };
+    visit.chrome.clipboard("granted");
+    let marks = visit
+        .chrome
+        .text("[...document.querySelectorAll('.anchor')].map(it => it.hash.slice(1)).join(' ')");
+    let marks: Vec<&str> = marks.split(' ').collect();
+    assert!(marks.len() >= 10, "{marks:?}");
+    for id in [marks[1], marks[marks.len() - 1]] {
+        visit.chrome.eval(&format!(
+            "document.querySelector('.anchor[href=\"#{id}\"]').click()"
+        ));
+        visit.address_is(id);
+        visit.chrome.until(&format!("{TOAST}.includes('Copied.')"));
+        let wanted = format!("{}#{id}", visit.site.url());
+        assert_eq!(visit.chrome.text("navigator.clipboard.readText()"), wanted);
+        visit.chrome.press("Escape");
+        visit.chrome.until(&format!("!{TOAST}.includes('Copied.')"));
+    }
+    // The place is named after its heading.
+    let names = visit.chrome.text(
+        "[...document.querySelectorAll('.heading')].filter(it => it.querySelector('.anchor')
+            .getAttribute('aria-label') !== 'Link to: ' + it.firstElementChild.textContent)
+            .map(it => it.textContent).join()",
+    );
+    assert_eq!(names, "");
+    visit.went_well();
+}
+
+#[test]
+fn the_bibtex_entry_is_copied_as_it_stands() {
+    let Some(mut visit) = opened("setup") else {
+        return;
+    };
+    visit.chrome.clipboard("granted");
+    let button = "document.querySelector('button[data-copies=bibtex]')";
+    visit.chrome.until(&format!("{button}.checkVisibility()"));
+    visit.chrome.eval(&format!("{button}.focus()"));
+    visit.chrome.press("Enter");
+    visit.chrome.until(&format!("{TOAST}.includes('Copied.')"));
+    let copied = visit.chrome.text("navigator.clipboard.readText()");
+    assert_eq!(
+        copied,
+        visit
+            .chrome
+            .text("document.getElementById('bibtex').innerText")
+    );
+    assert!(
+        copied.starts_with("@software{") && copied.ends_with("\n}"),
+        "{copied}"
+    );
+    // Refused, it can be copied by hand.
+    visit.chrome.clipboard("denied");
+    visit.chrome.press("Enter");
+    let by_hand = "document.querySelector('.toast .by-hand')";
+    visit.chrome.until(&format!("{by_hand}.checkVisibility()"));
+    assert_eq!(visit.chrome.text(&format!("{by_hand}.value")), copied);
+    visit.went_well();
+}
+
 #[test]
 fn a_teacher_hides_controls() {
     let name = "easy_correct";

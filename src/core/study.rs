@@ -1,19 +1,18 @@
 //! Exact answers about one model: what its loss asks for, its flow from both ends, one trajectory
-//! term by term. The mathematics is core's; here a question is checked and its answer packed.
+//! term by term. Here a [`Question`] is checked and its answer packed.
 
-use crate::batch::MOST_CELLS;
-use gflownet_tour_core::balance::BackwardLoop;
-use gflownet_tour_core::density::{Laws, TerminalDensity};
-use gflownet_tour_core::divergence;
-use gflownet_tour_core::experiment::Experiment;
-use gflownet_tour_core::flow::{self, Backward, Flow, Retargeted};
-use gflownet_tour_core::message::{Asked, FlowMap, Question, Study, TraceStudy, Walk};
-use gflownet_tour_core::mixture::Mixture;
-use gflownet_tour_core::policy::{Gaussian, Policy};
-use gflownet_tour_core::rollout::Rollout;
-use gflownet_tour_core::trace::{self, Trace};
-use gflownet_tour_core::weights;
-use gflownet_tour_core::weights::manifest::Recipe;
+use crate::balance::BackwardLoop;
+use crate::density::{Laws, TerminalDensity};
+use crate::divergence;
+use crate::experiment::Experiment;
+use crate::flow::{self, Backward, Flow, Retargeted};
+use crate::message::{Asked, FlowMap, MOST_CELLS, Question, Study, TraceStudy, Walk};
+use crate::mixture::Mixture;
+use crate::policy::{Gaussian, Policy};
+use crate::rollout::Rollout;
+use crate::trace::{self, Trace};
+use crate::weights;
+use crate::weights::manifest::Recipe;
 
 /// A trained model as studies want it: both policies, in double precision.
 #[derive(Clone, Debug)]
@@ -236,7 +235,7 @@ impl Subject {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gflownet_tour_core::noise::ThreefryRng;
+    use crate::noise::ThreefryRng;
     use std::collections::BTreeMap;
 
     fn subject(name: &str) -> Subject {
