@@ -68,6 +68,9 @@ pub fn body(models: &Models) -> Markup {
                 }
             }
         }
+        footer {
+            p { a href="licences.txt" { "What this page is made of, and under which licences" } }
+        }
         // What the page's program reads of the trainings; not a script that runs.
         script #(numbers::ELEMENT) type="application/json" { (PreEscaped(models.shown())) }
     }

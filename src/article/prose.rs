@@ -1023,9 +1023,5 @@ fn colophon() -> Markup {
         (references::list())
         p { "To cite this page itself:" }
         (references::bibtex())
-        p {
-            "What its programs are made of, and under which licences, is in "
-            a href="licences.txt" { "a list of its own" } "."
-        }
     }
 }

@@ -307,7 +307,7 @@ fn the_licences_are_those_of_the_wasm_files() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let text = licences(&root).expect("each crate has one");
     let (list, texts) = text.split_once("\nText 1\n").expect("texts");
-    let parts: Vec<&str> = list.split("\n\n").skip(2).collect();
+    let parts: Vec<&str> = list.trim_end().split("\n\n").skip(2).collect();
     let names: Vec<&str> = parts
         .iter()
         .filter_map(|part| part.split(' ').next())

@@ -189,7 +189,10 @@ fn a_worker_that_hangs_is_started_again() {
     let Some(mut visit) = visit(Gpu::Denied, |site| {
         in_the_worker(
             site,
-            "new BroadcastChannel('fault').onmessage = () => { for (;;); };",
+            "new BroadcastChannel('fault').onmessage = () => {
+                 new BroadcastChannel('struck').postMessage(0);
+                 for (;;);
+             };",
         );
     }) else {
         return;
@@ -201,7 +204,13 @@ fn a_worker_that_hangs_is_started_again() {
     visit.chrome.open(&visit.site.url());
     let name = "easy_correct";
     visit.shows(name, "model", "table");
-    visit.chrome.eval(STRIKE);
+    // Once it hangs: what it is asked for before, it would answer.
+    visit.chrome.eval(&format!(
+        "new Promise(hangs => {{
+            new BroadcastChannel('struck').onmessage = () => hangs(true);
+            {STRIKE}
+        }})"
+    ));
     let batch = visit.data(name, "batch");
     visit.chrome.eval(&format!(
         "{}.querySelector('button.resample').click()",
