@@ -67,6 +67,11 @@ impl Palette {
             label: colour("--label"),
         }
     }
+    /// Whether figures are light on dark.
+    pub fn is_dark(&self) -> bool {
+        let light = |colour: Rgb| colour.map(u32::from).iter().sum::<u32>();
+        light(self.paper) < light(self.ink)
+    }
 }
 
 /// The colour `share` of the way from one colour to another; shares beyond [0, 1] are its ends.
@@ -146,6 +151,14 @@ mod tests {
             let value = |property: &str| values(property)[place].to_owned();
             (name, Palette::read(value))
         })
+    }
+
+    #[test]
+    fn a_palette_knows_whether_it_is_dark() {
+        assert_eq!(
+            themes().map(|(_, palette)| palette.is_dark()),
+            [false, true]
+        );
     }
 
     /// Linear light, in [0, 1], of an sRGB colour.

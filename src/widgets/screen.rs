@@ -10,6 +10,9 @@ use web_sys::{Element, MediaQueryList};
 
 const DARK: &str = "(prefers-color-scheme: dark)";
 const CALM: &str = "(prefers-reduced-motion: reduce)";
+/// The attribute of the root that says in which theme's colours figures are drawn: the style sheet
+/// cannot know it when the page is printed.
+const DRAWN: &str = "data-drawn";
 /// How often the screen's pixel ratio is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// The window's event by which a reader's choice of theme is told.
@@ -91,13 +94,20 @@ fn on_change(query: &MediaQueryList, act: impl FnMut() + 'static) {
 }
 
 fn read_palette() -> Palette {
-    let style = document()
-        .document_element()
-        .and_then(|root| window().get_computed_style(&root).ok().flatten());
-    Palette::read(|name| {
+    let root = document().document_element();
+    let style = root
+        .as_ref()
+        .and_then(|root| window().get_computed_style(root).ok().flatten());
+    let palette = Palette::read(|name| {
         style
             .as_ref()
             .and_then(|style| style.get_property_value(name).ok())
             .unwrap_or_default()
-    })
+    });
+    if let Some(root) = root {
+        let drawn = if palette.is_dark() { "dark" } else { "light" };
+        // Without it figures in dark colours are pale on paper.
+        let _ = root.set_attribute(DRAWN, drawn);
+    }
+    palette
 }
