@@ -198,7 +198,7 @@ fn on_paper_there_are_pictures_and_no_controls() {
     // Every figure has a picture of some size, live or still.
     let bare = "[...document.querySelectorAll('figure')].filter(it => {
             const pictures = [...it.querySelectorAll('canvas, svg')];
-            return !pictures.some(one => one.checkVisibility()
+            return it.checkVisibility() && !pictures.some(one => one.checkVisibility()
                 && one.getBoundingClientRect().height > 40);
         }).map(it => it.outerHTML.slice(0, 160)).join('\\n')";
     assert_eq!(visit.chrome.text(bare), "");
