@@ -10,6 +10,9 @@ use web_sys::{Element, MediaQueryList};
 
 const DARK: &str = "(prefers-color-scheme: dark)";
 const CALM: &str = "(prefers-reduced-motion: reduce)";
+/// The attribute of the root that says in which theme's colours figures are drawn: the style sheet
+/// cannot know it when the page is printed.
+const DRAWN: &str = "data-drawn";
 /// How often the screen's pixel ratio is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// The window's event by which a reader's choice of theme is told.
@@ -97,9 +100,10 @@ fn on_change(query: &MediaQueryList, act: impl FnMut() + 'static) {
 }
 
 fn read_palette() -> Palette {
-    let style = document()
-        .document_element()
-        .and_then(|root| window().get_computed_style(&root).ok().flatten());
+    let root = document().document_element();
+    let style = root
+        .as_ref()
+        .and_then(|root| window().get_computed_style(root).ok().flatten());
     let value = |name: &str| {
         style
             .as_ref()
@@ -113,5 +117,13 @@ fn read_palette() -> Palette {
         _ if holds(DARK) => Theme::Dark,
         _ => Theme::Light,
     };
+    if let Some(root) = root {
+        let drawn = match theme {
+            Theme::Light => "light",
+            Theme::Dark => "dark",
+        };
+        // Without it figures in dark colours are pale on paper.
+        let _ = root.set_attribute(DRAWN, drawn);
+    }
     Palette::read(theme, value)
 }

@@ -195,7 +195,7 @@ fn on_paper_there_are_pictures_and_no_controls() {
     // Every figure has a picture of some size, live or still.
     let bare = "[...document.querySelectorAll('figure')].filter(it => {
             const pictures = [...it.querySelectorAll('canvas, svg')];
-            return !pictures.some(one => one.checkVisibility()
+            return it.checkVisibility() && !pictures.some(one => one.checkVisibility()
                 && one.getBoundingClientRect().height > 40);
         }).map(it => it.outerHTML.slice(0, 160)).join('\\n')";
     assert_eq!(visit.chrome.text(bare), "");
@@ -206,7 +206,21 @@ fn on_paper_there_are_pictures_and_no_controls() {
         );
         assert!(visit.chrome.number(&drawn) > 200.0, "{name}");
     }
+    // Figures that were drawn for a dark screen are dark on light here.
+    let shown = "getComputedStyle(document.querySelector('.demo canvas')).filter";
+    assert_eq!(visit.chrome.text(shown), "none");
     visit.chrome.paper(false);
+    visit.chrome.prefers("dark", "no-preference");
+    let drawn = "document.documentElement.dataset.drawn === 'dark'";
+    visit.chrome.until(drawn);
+    visit.chrome.eval(
+        "window.inPrint = Object.values(document.styleSheets).flatMap(it => [...it.cssRules])
+            .filter(it => it.media?.mediaText === 'print')
+            .flatMap(it => [...it.cssRules]).filter(it => it.selectorText?.endsWith(' canvas')
+                && document.querySelector('.demo canvas').matches(it.selectorText))
+            .map(it => it.style.filter).join()",
+    );
+    assert!(visit.chrome.text("window.inPrint").starts_with("invert(1)"));
     visit
         .chrome
         .until("document.querySelector('.demo .temperature').checkVisibility()");
