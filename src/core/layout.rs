@@ -61,7 +61,7 @@ impl Layout {
         self.width * (first + self.width + 3) + LINE
     }
 
-    /// The place of every parameter of a [`Policy`], in its storage order.
+    /// The place of every parameter of a [`Policy`](crate::policy::Policy), in its storage order.
     pub fn places(self) -> impl Iterator<Item = usize> {
         let Layout { hidden, width, .. } = self;
         let (layers, inputs) = (self.inputs.layers(), self.inputs.width());
