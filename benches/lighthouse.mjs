@@ -107,9 +107,6 @@ const page = await browser.newPage();
 await page.setViewport({ width: 412, height: 823, isMobile: true, hasTouch: false });
 await page.goto(url);
 const slider = ".demo[data-demo=easy_correct] input[type=range]";
-// Parts become live when a reader first does anything.
-await page.waitForSelector("[data-live]", { timeout: 120_000 });
-await page.mouse.move(200, 200);
 await page.waitForSelector(slider, { timeout: 120_000 });
 await page.$eval(slider, (it) => it.scrollIntoView({ block: "center" }));
 const shown = ".demo[data-demo=easy_correct][data-state=model]";

@@ -9,20 +9,16 @@ use super::laboratory::Laboratory;
 use super::link::{Engine, EngineState};
 use super::predict::{Predict, Question};
 use super::share::{AddressBar, Notices};
-use super::still::{Still, StudyStill};
+use super::still::Still;
 use super::tempered::Tempered;
 use super::theme::ThemeSwitch;
 use super::trace_panel::TracePanel;
 use gflownet_tour_core::experiment;
 use gflownet_tour_core::message::GpuStatus;
 use gflownet_tour_widgets::island::{ISLAND, Island, MODEL};
-use gflownet_tour_widgets::screen::{Screen, height_of_window};
-use gflownet_tour_widgets::worker::listen;
+use gflownet_tour_widgets::screen::Screen;
 use leptos::mount::mount_to;
 use leptos::prelude::*;
-use std::cell::Cell;
-use std::rc::Rc;
-use std::time::Duration;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement};
 
@@ -55,72 +51,22 @@ fn App() -> impl IntoView {
             let _ = root.set_attribute("data-engine", name);
         }
     });
+    let next = format!("[{ISLAND}]:not([{LIVE}])");
+    while let Ok(Some(place)) = document().query_selector(&next) {
+        let outcome = fill(&place);
+        let live = if outcome.is_ok() { "yes" } else { "no" };
+        if place.set_attribute(LIVE, live).is_err() {
+            break;
+        }
+        if let Err(why) = outcome {
+            tell(&place, &why);
+        }
+    }
     // Without it the colours are the system's.
     if let Ok(Some(place)) = document().query_selector(".theme-place") {
         let _ = mount(&place, || view! { <ThemeSwitch /> });
     }
-    if let Some(owner) = Owner::current() {
-        let (far, near) = islands();
-        make_live(owner.clone(), near);
-        at_first_sign(move || make_live(owner, far));
-    }
     view! { <Notices /> }
-}
-
-/// The islands that are not near what is in view, and those that are; each time the nearest last.
-fn islands() -> (Vec<Element>, Vec<Element>) {
-    let mut islands: Vec<(f64, Element)> = Vec::new();
-    let next = format!("[{ISLAND}]:not([{LIVE}])");
-    while let Ok(Some(place)) = document().query_selector(&next) {
-        if place.set_attribute(LIVE, "soon").is_err() {
-            break;
-        }
-        let at = place.get_bounding_client_rect();
-        islands.push((at.top().max(-at.bottom()), place));
-    }
-    islands.sort_by(|(one, _), (other, _)| other.total_cmp(one));
-    let near = 2.0 * height_of_window();
-    let first = islands.partition_point(|(distance, _)| *distance > near);
-    let mut far: Vec<Element> = islands.into_iter().map(|(_, place)| place).collect();
-    let near = far.split_off(first);
-    (far, near)
-}
-
-/// Calls `act` once, when the reader first does anything.
-fn at_first_sign(act: impl FnOnce() + 'static) {
-    const SIGNS: [&str; 6] = [
-        "scroll",
-        "pointermove",
-        "pointerdown",
-        "keydown",
-        "focusin",
-        "resize",
-    ];
-    let act = Rc::new(Cell::new(Some(act)));
-    for sign in SIGNS {
-        let act = act.clone();
-        listen(&window(), sign, move |_| {
-            if let Some(act) = act.take() {
-                act();
-            }
-        });
-    }
-}
-
-/// Gives the islands their parts, from the last. Each is a task of its own, so that a reader who
-/// scrolls or presses meanwhile is answered between two of them.
-fn make_live(owner: Owner, mut islands: Vec<Element>) {
-    let Some(place) = islands.pop() else {
-        return;
-    };
-    let outcome = owner.with(|| fill(&place));
-    let live = if outcome.is_ok() { "yes" } else { "no" };
-    // Setting an attribute with a valid name does not fail.
-    let _ = place.set_attribute(LIVE, live);
-    if let Err(why) = outcome {
-        tell(&place, &why);
-    }
-    set_timeout(move || make_live(owner, islands), Duration::ZERO);
 }
 
 /// Puts its part into an island.
@@ -150,7 +96,7 @@ fn mount<V: IntoView + 'static>(
     place: &Element,
     part: impl FnOnce() -> V + 'static,
 ) -> Result<(), String> {
-    let (still, study) = (Still::read(place), StudyStill::read(place));
+    let still = Still::read(place);
     let frame = document()
         .create_element("div")
         .ok()
@@ -160,7 +106,6 @@ fn mount<V: IntoView + 'static>(
         if let Some(still) = still {
             provide_context(still);
         }
-        provide_context(study);
         part()
     });
     handle.forget();

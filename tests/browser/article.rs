@@ -85,6 +85,9 @@ fn every_island_becomes_live() {
     let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {
         return;
     };
+    visit
+        .chrome
+        .until("document.querySelector('[data-live]') !== null");
     let still_there = visit
         .chrome
         .text(&islands_without("it.dataset.live === 'yes'"));

@@ -146,9 +146,8 @@ impl Chrome {
         chrome
     }
 
-    /// Load a page; returns when it and its style sheets are there, and of ours also all live parts,
-    /// which come when a reader first does anything, or the word that they cannot be had. A page that
-    /// has neither after a while is as it is.
+    /// Load a page; returns when it and its style sheets are there, and of ours also the live parts,
+    /// or the word that they cannot be had. A page that has neither after a while is as it is.
     pub fn open(&mut self, url: &str) {
         self.load("Page.navigate", json!({ "url": url }));
         self.settle();
@@ -163,9 +162,7 @@ impl Chrome {
     fn settle(&mut self) {
         let settled = "document.getElementById('still') === null
             || document.getElementById('still').dataset.failed !== undefined
-            || document.documentElement.dataset.engine !== undefined
-                && window.dispatchEvent(new Event('pointermove'))
-                && document.querySelector('[data-live=soon]') === null";
+            || document.documentElement.dataset.engine !== undefined";
         let deadline = Instant::now() + Duration::from_secs(20);
         while self.runs_scripts
             && self.eval(settled) != Value::Bool(true)
