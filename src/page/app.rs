@@ -9,7 +9,7 @@ use super::laboratory::Laboratory;
 use super::link::{Engine, EngineState};
 use super::predict::{Predict, Question};
 use super::share::{AddressBar, Notices};
-use super::still::Still;
+use super::still::{Still, StudyStill};
 use super::tempered::Tempered;
 use super::theme::ThemeSwitch;
 use super::trace_panel::TracePanel;
@@ -96,7 +96,7 @@ fn mount<V: IntoView + 'static>(
     place: &Element,
     part: impl FnOnce() -> V + 'static,
 ) -> Result<(), String> {
-    let still = Still::read(place);
+    let (still, study) = (Still::read(place), StudyStill::read(place));
     let frame = document()
         .create_element("div")
         .ok()
@@ -106,6 +106,7 @@ fn mount<V: IntoView + 'static>(
         if let Some(still) = still {
             provide_context(still);
         }
+        provide_context(study);
         part()
     });
     handle.forget();
