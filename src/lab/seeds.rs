@@ -8,6 +8,7 @@ use gflownet_tour_core::lab::{Number, Settings, read_number};
 use gflownet_tour_core::message::{
     BeginSeeds, FromEngine, FromRun, ToEngine, ToRun, check_build, decode, encode,
 };
+use gflownet_tour_widgets::follow::follow;
 use gflownet_tour_widgets::format::{UNKNOWN, fixed, percent, place, thousands};
 use gflownet_tour_widgets::picture::CELLS;
 use gflownet_tour_widgets::record::Fate;
@@ -240,7 +241,7 @@ pub fn Seeds(settings: RwSignal<Settings>, preset: RwSignal<&'static str>) -> im
         if let Some(trouble) = link.trouble.get() {
             return trouble;
         }
-        over.track();
+        follow(over);
         let (is_going, lost) = (link.is_going.get(), lost.get());
         link.ensemble.with_untracked(|ensemble| match ensemble {
             Some(ensemble) => tell(ensemble, is_going, lost),
@@ -248,7 +249,7 @@ pub fn Seeds(settings: RwSignal<Settings>, preset: RwSignal<&'static str>) -> im
         })
     });
     let differs = Memo::new(move |_| {
-        over.track();
+        follow(over);
         link.ensemble.with_untracked(|ensemble| {
             let ensemble = ensemble.as_ref()?;
             let now = settings.with(|settings| Settings {
@@ -371,7 +372,7 @@ pub fn Seeds(settings: RwSignal<Settings>, preset: RwSignal<&'static str>) -> im
                         </thead>
                         <tbody>
                             {move || {
-                                over.track();
+                                follow(over);
                                 let lost = lost.get();
                                 link.ensemble
                                     .with_untracked(|ensemble| {
@@ -389,7 +390,7 @@ pub fn Seeds(settings: RwSignal<Settings>, preset: RwSignal<&'static str>) -> im
                 </div>
                 <p class="lab-hint">
                     {move || {
-                        over.track();
+                        follow(over);
                         with(&|ensemble| {
                             let means = ensemble.settings.target();
                             let mut means: Vec<f64> = means.modes().iter().map(|m| m.mean).collect();

@@ -10,6 +10,7 @@ use gflownet_tour_core::mixture::{Mixture, Mode};
 use gflownet_tour_widgets::as_table::{self, AsTable};
 use gflownet_tour_widgets::dial::{Dial, Scale};
 use gflownet_tour_widgets::flow_map::View;
+use gflownet_tour_widgets::follow::follow;
 use gflownet_tour_widgets::format::{
     TEMPERATURE_STEP, TEMPERATURES, UNKNOWN, duration, fixed, percent, place, superscript,
     thousands,
@@ -418,8 +419,8 @@ fn Figure(link: RunLink, settings: RwSignal<Settings>) -> impl IntoView {
     });
     let queued = StoredValue::new(false);
     Effect::new(move |_| {
-        pictured.track();
-        scene.track();
+        follow(pictured);
+        follow(scene);
         screen.resized.track();
         screen.palette.track();
         let Some(canvas) = canvas.get() else { return };
@@ -476,7 +477,7 @@ fn Figure(link: RunLink, settings: RwSignal<Settings>) -> impl IntoView {
     // Not while the run goes on: a table that changes all the time cannot be read.
     let rests = resting(link);
     let table = move || {
-        rests.track();
+        follow(rests);
         let (ground, target) = scene.get();
         let target: Vec<f32> = target.iter().map(|point| point.1 as f32).collect();
         link.record.with_untracked(|record| {
@@ -654,7 +655,7 @@ fn Curves(link: RunLink, pins: RwSignal<Vec<Pin>>) -> impl IntoView {
     };
     let rests = resting(link);
     let table = move || {
-        rests.track();
+        follow(rests);
         link.record
             .with_untracked(|record| record.as_ref().map_or_else(String::new, numbers))
     };

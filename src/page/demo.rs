@@ -12,6 +12,7 @@ use gflownet_tour_core::message::{
 };
 use gflownet_tour_widgets::as_table::{self, AsTable};
 use gflownet_tour_widgets::dial::{Dial, Scale};
+use gflownet_tour_widgets::follow::follow;
 use gflownet_tour_widgets::format::{
     TEMPERATURE_STEP, TEMPERATURES, UNKNOWN, duration, fixed, percent, place, thousands,
 };
@@ -24,7 +25,7 @@ use gflownet_tour_widgets::picture::{
     total_variation,
 };
 use gflownet_tour_widgets::plot::{Layout, Scene, draw};
-use gflownet_tour_widgets::screen::Screen;
+use gflownet_tour_widgets::screen::{Screen, once_near};
 use gflownet_tour_widgets::spoken::Spoken;
 use leptos::html;
 use leptos::prelude::*;
@@ -66,15 +67,15 @@ pub fn Demo(index: usize) -> impl IntoView {
     // Whether the reader did something here, and so waits for what comes of it.
     let is_used = RwSignal::new(false);
 
+    let frame = NodeRef::<html::Div>::new();
     let canvas = NodeRef::<html::Canvas>::new();
 
     Effect::new(move |_| {
-        if let Some(canvas) = canvas.get()
-            && !is_near.get_untracked()
-            && screen.is_near(&canvas)
-        {
-            engine.load(index);
-            is_near.set(true);
+        if let Some(frame) = frame.get() {
+            once_near(&frame, move || {
+                engine.load(index);
+                is_near.set(true);
+            });
         }
     });
 
@@ -87,7 +88,7 @@ pub fn Demo(index: usize) -> impl IntoView {
     });
     let loaded = Memo::new(move |_| engine.models[index].get() == ModelState::Loaded);
     Effect::new(move |_| {
-        loaded.track();
+        follow(loaded);
         if powers.get() == 0 || !is_near.get() {
             return;
         }
@@ -245,6 +246,7 @@ pub fn Demo(index: usize) -> impl IntoView {
         <div
             class="demo"
             class:buggy=bug
+            node_ref=frame
             data-demo=experiment.name
             data-state=move || {
                 drawn.with(|d| match d {

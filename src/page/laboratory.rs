@@ -2,8 +2,9 @@
 //! which is fetched when a reader comes near; here are its words, its place, and what is said when it
 //! cannot be had.
 
-use gflownet_tour_widgets::screen::Screen;
+use gflownet_tour_widgets::screen::once_near;
 use gflownet_tour_widgets::worker::{beside_the_page, listen};
+use leptos::ev;
 use leptos::html;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
@@ -24,9 +25,13 @@ enum State {
     Failed(String),
 }
 
+/// Whether the address is a link into the laboratory.
+pub fn is_asked_for() -> bool {
+    location_hash().is_some_and(|hash| hash.starts_with("lab?"))
+}
+
 #[component]
 pub fn Laboratory() -> impl IntoView {
-    let screen = expect_context::<Screen>();
     let place = NodeRef::<html::Div>::new();
     let state = RwSignal::new(State::Away);
     let tries = StoredValue::new(0);
@@ -42,22 +47,25 @@ pub fn Laboratory() -> impl IntoView {
     };
     Effect::new(move |_| {
         let Some(place) = place.get() else { return };
-        // A link into the laboratory: the browser knows no such place, so it is shown here.
-        let is_linked = location_hash().is_some_and(|hash| hash.starts_with("lab?"));
-        if state.get_untracked() != State::Away {
-            return;
-        }
-        if is_linked {
-            place.scroll_into_view();
-        }
-        if is_linked || screen.is_near(&place) {
-            listen(&place, FAILED, move |event| {
-                let place = event_target::<web_sys::Element>(&event);
-                let why = place.get_attribute("data-failed").unwrap_or_default();
-                state.set(State::Failed(why));
-            });
-            load();
-        }
+        listen(&place, FAILED, move |event| {
+            let place = event_target::<web_sys::Element>(&event);
+            let why = place.get_attribute("data-failed").unwrap_or_default();
+            state.set(State::Failed(why));
+        });
+        once_near(&place.clone(), move || {
+            if state.get_untracked() == State::Away {
+                load();
+            }
+        });
+        // The browser knows no such place, so it is shown here.
+        let show = move || {
+            if is_asked_for() && state.get_untracked() == State::Away {
+                place.scroll_into_view();
+                load();
+            }
+        };
+        show();
+        window_event_listener(ev::hashchange, move |_| show());
     });
     let failure = move || match state.get() {
         State::Failed(why) => Some(why),

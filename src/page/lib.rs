@@ -16,6 +16,8 @@ mod flow_panel;
 #[cfg(target_arch = "wasm32")]
 mod history;
 #[cfg(target_arch = "wasm32")]
+mod islands;
+#[cfg(target_arch = "wasm32")]
 mod laboratory;
 #[cfg(target_arch = "wasm32")]
 mod link;

@@ -15,7 +15,7 @@ use gflownet_tour_widgets::picture::{
     BINS, CELLS, PATHS, Picture, fingerprint, target_curve, tempered_curve, total_variation,
 };
 use gflownet_tour_widgets::plot::{Layout, Scene, draw};
-use gflownet_tour_widgets::screen::Screen;
+use gflownet_tour_widgets::screen::{Screen, once_near};
 use gflownet_tour_widgets::spoken::Spoken;
 use leptos::html;
 use leptos::prelude::*;
@@ -79,14 +79,13 @@ pub fn Tempered() -> impl IntoView {
     let frame = NodeRef::<html::Div>::new();
     let canvas = NodeRef::<html::Canvas>::new();
     Effect::new(move |_| {
-        if let Some(frame) = frame.get()
-            && engine.tempered.get_untracked().is_none()
-            && screen.is_near(&frame)
-        {
-            engine.load_tempered();
-            if let Some(place) = scaled_place {
-                engine.load(place);
-            }
+        if let Some(frame) = frame.get() {
+            once_near(&frame, move || {
+                engine.load_tempered();
+                if let Some(place) = scaled_place {
+                    engine.load(place);
+                }
+            });
         }
     });
     let is_loaded = Memo::new(move |_| engine.tempered.get() == Some(ModelState::Loaded));

@@ -18,6 +18,8 @@ pub mod walk;
 #[cfg(target_arch = "wasm32")]
 pub mod dial;
 #[cfg(target_arch = "wasm32")]
+pub mod follow;
+#[cfg(target_arch = "wasm32")]
 pub mod maps;
 #[cfg(target_arch = "wasm32")]
 pub mod math;

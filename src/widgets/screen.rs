@@ -3,10 +3,15 @@
 use crate::palette::{Palette, Theme};
 use leptos::ev;
 use leptos::prelude::*;
+use js_sys::Array;
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
-use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
-use web_sys::{Element, MediaQueryList};
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{
+    Element, IntersectionObserver, IntersectionObserverEntry, IntersectionObserverInit, MediaQueryList,
+};
 
 const DARK: &str = "(prefers-color-scheme: dark)";
 const CALM: &str = "(prefers-reduced-motion: reduce)";
@@ -25,8 +30,6 @@ pub struct Screen {
     pub palette: RwSignal<Palette>,
     /// Counts changes of size, zoom or pixel ratio.
     pub resized: RwSignal<u32>,
-    /// Counts changes of what part of the page is in view.
-    pub moved: RwSignal<u32>,
 }
 
 impl Screen {
@@ -35,14 +38,9 @@ impl Screen {
         let screen = Screen {
             palette: RwSignal::new(read_palette()),
             resized: RwSignal::new(0),
-            moved: RwSignal::new(0),
         };
         window_event_listener(ev::resize, move |_| {
             screen.resized.update(|n| *n = n.wrapping_add(1));
-            screen.moved.update(|n| *n = n.wrapping_add(1));
-        });
-        window_event_listener(ev::scroll, move |_| {
-            screen.moved.update(|n| *n = n.wrapping_add(1));
         });
         let recolour = move || screen.palette.set(read_palette());
         if let Ok(Some(query)) = window().match_media(DARK) {
@@ -67,20 +65,44 @@ impl Screen {
         // Without a timer the figures stay as sharp as they are.
         let _ = set_interval_with_handle(look, LOOK);
     }
-
-    /// Whether `element` is in view or less than a screen away, now and after each scroll.
-    pub fn is_near(&self, element: &Element) -> bool {
-        self.moved.track();
-        let height = height_of_window();
-        let place = element.get_bounding_client_rect();
-        place.top() < 2.0 * height && place.bottom() > -height
-    }
 }
 
-/// How high the window is, in CSS pixels.
-pub fn height_of_window() -> f64 {
-    let height = window().inner_height().ok();
-    height.and_then(|height| height.as_f64()).unwrap_or(0.0)
+/// Calls `act` once, when `element` is in view or less than a screen away. The browser watches it: to
+/// ask where an element is would have the page laid out at every scroll.
+pub fn once_near(element: &Element, act: impl FnOnce() + 'static) {
+    let act = Rc::new(Cell::new(Some(act)));
+    let once = {
+        let act = act.clone();
+        move || {
+            if let Some(act) = act.take() {
+                act();
+            }
+        }
+    };
+    let see = Closure::<dyn FnMut(Array, IntersectionObserver)>::new(
+        move |entries: Array, observer: IntersectionObserver| {
+            let is_near = |entry: JsValue| {
+                let entry = entry.unchecked_into::<IntersectionObserverEntry>();
+                entry.is_intersecting()
+            };
+            if entries.iter().any(is_near) {
+                observer.disconnect();
+                once();
+            }
+        },
+    );
+    let options = IntersectionObserverInit::new();
+    options.set_root_margin("100% 0px");
+    let see = see.into_js_value();
+    match IntersectionObserver::new_with_options(see.unchecked_ref(), &options) {
+        Ok(observer) => observer.observe(element),
+        // A browser that does not tell: everything is near.
+        Err(_) => {
+            if let Some(act) = act.take() {
+                act();
+            }
+        }
+    }
 }
 
 /// Whether the reader asked for less motion.

@@ -18,7 +18,7 @@ pub fn Spoken(#[prop(into)] words: Signal<Option<String>>) -> impl IntoView {
         }
     };
     Effect::new(move |_| {
-        words.track();
+        words.with(|_| ());
         stop();
         let say = move || {
             let words = words.try_get_untracked().flatten();
