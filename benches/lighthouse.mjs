@@ -106,11 +106,13 @@ const browser = await launch();
 const page = await browser.newPage();
 await page.setViewport({ width: 412, height: 823, isMobile: true, hasTouch: false });
 await page.goto(url);
-const slider = ".demo[data-demo=easy_correct] input[type=range]";
-await page.waitForSelector(slider, { timeout: 120_000 });
-await page.$eval(slider, (it) => it.scrollIntoView({ block: "center" }));
+// The article's slider first: what comes near becomes live.
+const slider = "[data-model=easy_correct] input.temperature";
+const scroll = () => page.$eval(slider, (it) => it.scrollIntoView({ block: "center" }));
+await scroll();
 const shown = ".demo[data-demo=easy_correct][data-state=model]";
 await page.waitForSelector(shown, { timeout: 120_000 });
+await scroll();
 const flow = await startFlow(page, { name: "dragging" });
 await flow.startTimespan();
 const box = await (await page.$(slider)).boundingBox();

@@ -13,7 +13,7 @@ pub mod references;
 pub mod studies;
 
 use gflownet_tour_widgets::numbers;
-use maud::{Markup, PreEscaped, html};
+use maud::{Markup, html};
 use models::Models;
 
 /// The body of the page.
@@ -71,8 +71,6 @@ pub fn body(models: &Models) -> Markup {
         footer {
             p { a href="licences.txt" { "What this page is made of, and under which licences" } }
         }
-        // What the page's program reads of the trainings; not a script that runs.
-        script #(numbers::ELEMENT) type="application/json" { (PreEscaped(models.shown())) }
     }
 }
 
@@ -132,8 +130,7 @@ mod tests {
         let html = article();
         assert_eq!(values(&html, "style"), [] as [&str; 0]);
         assert!(values(&html, "onclick").is_empty());
-        assert_eq!(html.matches("<script").count(), 1);
-        assert!(html.contains("<script id=\"manifest\" type=\"application/json\">{"));
+        assert_eq!(html.matches("<script").count(), 0);
     }
 
     #[test]

@@ -109,9 +109,9 @@ impl Models {
         Some((still(&policy, &TEMPERED, count), log_z))
     }
 
-    /// What the page's program needs of the manifest: of the models that come after the tour's no
-    /// training but its end, and no other seeds.
-    pub fn shown(&self) -> String {
+    /// What the page's program needs of the manifest, as JSON: of the models that come after the
+    /// tour's no training but its end, and no other seeds. Nothing where there is no manifest.
+    pub fn trainings(&self) -> String {
         let Some(manifest) = numbers::manifest() else {
             return String::new();
         };
@@ -135,9 +135,7 @@ impl Models {
         if let Some(tempered) = &mut manifest.tempered {
             tempered.ensemble.clear();
         }
-        // Numbers and names have nothing that could end the element; a text could.
-        let text = serde_json::to_string(&manifest).unwrap_or_default();
-        text.replace('<', "\\u003c")
+        serde_json::to_string(&manifest).unwrap_or_default()
     }
 }
 

@@ -7,6 +7,7 @@ use super::link::RunLink;
 use super::record::Record;
 use gflownet_tour_core::lab::Settings;
 use gflownet_tour_core::message::{Phase, ToRun};
+use gflownet_tour_widgets::follow::follow;
 use gflownet_tour_widgets::format::{UNKNOWN, duration, fixed, thousands};
 use gflownet_tour_widgets::storage;
 use leptos::prelude::*;
@@ -98,8 +99,7 @@ impl Bench {
                 .with(|pins| pins.iter().map(state).collect::<Vec<_>>())
         });
         Effect::new(move |_| {
-            // Read: a memo that is only tracked is never computed.
-            let _ = states.get();
+            follow(states);
             is_refused.set(!self.write());
         });
         set_interval(

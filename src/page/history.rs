@@ -28,23 +28,28 @@ fn title(model: &ModelEntry) -> &'static str {
         .map_or("", |e| e.title)
 }
 
-/// The tour's five models, by their final loss; empty where there is no manifest.
-fn by_loss() -> Vec<&'static ModelEntry> {
+/// The tour's five models, by their final loss; or why there are none.
+pub fn runs() -> Result<Vec<&'static ModelEntry>, String> {
+    if let Some(why) = numbers::problem() {
+        return Err(why.to_owned());
+    }
     let mut models: Vec<_> = EXPERIMENTS
         .iter()
         .filter_map(|e| numbers::model(e.name))
         .collect();
     models.sort_by(|a, b| a.final_loss.total_cmp(&b.final_loss));
-    models
+    if models.is_empty() {
+        return Err("no training is known".to_owned());
+    }
+    Ok(models)
 }
 
 /// The table of the runs, from which one is chosen, and its curves and gauge.
 #[component]
-pub fn History() -> impl IntoView {
-    let models = by_loss();
-    if models.is_empty() {
-        return ().into_any();
-    }
+pub fn History(
+    /// One at least, as [`runs`] gives them.
+    models: Vec<&'static ModelEntry>,
+) -> impl IntoView {
     let chosen = RwSignal::new(0);
     let rows = models.iter().enumerate().map(|(place, model)| {
         view! {
@@ -93,7 +98,6 @@ pub fn History() -> impl IntoView {
             <Curves models chosen />
         </figure>
     }
-    .into_any()
 }
 
 #[component]

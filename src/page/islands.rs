@@ -6,7 +6,7 @@
 use super::algebra::BugAlgebra;
 use super::demo::Demo;
 use super::flow_panel::FlowPanel;
-use super::history::History;
+use super::history::{self, History};
 use super::laboratory::{self, Laboratory};
 use super::predict::{Predict, Question};
 use super::still::{Still, StudyStill};
@@ -158,7 +158,10 @@ fn fill(place: &Element) -> Result<(), String> {
         Island::Algebra => mount(place, || view! { <BugAlgebra /> }),
         Island::Flow => mount(place, || view! { <FlowPanel /> }),
         Island::Trace => mount(place, || view! { <TracePanel /> }),
-        Island::History => mount(place, || view! { <History /> }),
+        Island::History => {
+            let models = history::runs()?;
+            mount(place, move || view! { <History models /> })
+        }
         Island::Tempered => mount(place, || view! { <Tempered /> }),
         Island::Predict => {
             let question = Question::read(place)?;

@@ -17,7 +17,7 @@ pub struct Still {
 
 /// An element of the article, which is moved: writing it as HTML and reading that again is work for
 /// the very moment in which a reader begins.
-type Node = StoredValue<Element, LocalStorage>;
+pub type Node = StoredValue<Element, LocalStorage>;
 
 impl Still {
     /// The picture in an island of the article, if it has one.
@@ -33,7 +33,7 @@ impl Still {
 }
 
 /// The reference to an element that takes `node` in.
-fn holds(node: Node) -> NodeRef<html::Div> {
+pub fn holds(node: Node) -> NodeRef<html::Div> {
     let holder = NodeRef::<html::Div>::new();
     Effect::new(move |_| {
         if let Some(holder) = holder.get() {
@@ -44,12 +44,12 @@ fn holds(node: Node) -> NodeRef<html::Div> {
     holder
 }
 
-/// What the article has of a part that a reader opens, as HTML.
-#[derive(Clone, Default, PartialEq, Eq)]
+/// What the article has of a part that a reader opens.
+#[derive(Clone, Default)]
 pub struct StudyStill {
-    /// The answer to the part's first question: empty where there is none.
-    pub body: String,
-    /// The words below every answer.
+    /// The answer to the part's first question, if there is one.
+    pub body: Option<Node>,
+    /// The words below every answer, as HTML.
     pub aside: String,
 }
 
@@ -58,7 +58,7 @@ impl StudyStill {
     pub fn read(place: &Element) -> StudyStill {
         let find = |selector| place.query_selector(selector).ok().flatten();
         StudyStill {
-            body: find(".study-still").map_or_else(String::new, |body| body.inner_html()),
+            body: find(".study-still").map(StoredValue::new_local),
             aside: find(".study-still > .aside")
                 .map_or_else(String::new, |words| words.inner_html()),
         }

@@ -3,7 +3,7 @@
 
 use super::link::{Engine, EngineState, ModelState};
 use super::share::{AddressBar, CopyLink};
-use super::still::StudyStill;
+use super::still::{StudyStill, holds};
 use gflownet_tour_core::address::Control;
 use gflownet_tour_core::experiment::{self, Experiment};
 use gflownet_tour_core::message::{Study, StudyResult};
@@ -210,8 +210,8 @@ pub fn StudyPanel(
                 .with(|asked| Some(asked) == opening.as_ref())
     });
     let still = move || {
-        let body = is_still.get().then(|| body.clone())?;
-        Some(view! { <div class="study-still" inner_html=body></div> })
+        let body = body.filter(|_| is_still.get())?;
+        Some(view! { <div node_ref=holds(body)></div> })
     };
     view! {
         <details class="study" data-study=name data-state=state data-model=about

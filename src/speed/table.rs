@@ -483,7 +483,10 @@ mod tests {
                 for (t, states) in block.states.iter().enumerate().take(steps).skip(1) {
                     let states = &states[..block.len];
                     visits += states.len();
-                    left_out += states.iter().filter(|x| table.law(**x, t).is_none()).count();
+                    left_out += states
+                        .iter()
+                        .filter(|x| table.law(**x, t).is_none())
+                        .count();
                 }
             });
             assert!(1_000 * left_out < visits, "{file}: {left_out} of {visits}");

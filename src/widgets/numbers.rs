@@ -1,6 +1,6 @@
 //! The numbers in the text. They come from the manifest of the bundled models, so that retraining
-//! never makes a sentence false: natively it is read at compile time; the page's program reads from
-//! the article what that needs of it.
+//! never makes a sentence false: natively it is read at compile time; the page's program reads what
+//! that needs of it from [`TRAININGS`].
 
 use crate::format::{UNKNOWN, enumeration, fixed, percent, place, spelled, thousands};
 use crate::record;
@@ -14,8 +14,9 @@ use std::sync::LazyLock;
 
 const FILE: &str = "pretrained/manifest.json";
 
-/// The id of the element in which the article has the manifest for the page's program.
-pub const ELEMENT: &str = "manifest";
+/// The file that has of the manifest what the page's program needs. start.js fetches it beside the
+/// program and puts it into the element with the id `trainings`.
+pub const TRAININGS: &str = "trainings.json";
 
 static MANIFEST: LazyLock<Result<Manifest, String>> = LazyLock::new(|| read(&text()));
 
@@ -27,16 +28,24 @@ fn text() -> String {
 #[cfg(target_arch = "wasm32")]
 fn text() -> String {
     let document = web_sys::window().and_then(|window| window.document());
-    let element = document.and_then(|document| document.get_element_by_id(ELEMENT));
+    let element = document.and_then(|document| document.get_element_by_id("trainings"));
     let text = element.and_then(|element| element.text_content());
     text.unwrap_or_default()
 }
 
 fn read(json: &str) -> Result<Manifest, String> {
     if json.is_empty() {
-        return Err(format!("this build has no {FILE}"));
+        return Err(match cfg!(target_arch = "wasm32") {
+            true => format!("{TRAININGS} could not be fetched"),
+            false => format!("this build has no {FILE}"),
+        });
     }
-    manifest::parse(FILE, json).map_err(|error| error.to_string())
+    let file = if cfg!(target_arch = "wasm32") {
+        TRAININGS
+    } else {
+        FILE
+    };
+    manifest::parse(file, json).map_err(|error| error.to_string())
 }
 
 #[cfg(not(target_arch = "wasm32"))]

@@ -1,16 +1,17 @@
 //! What every figure must know of the screen: its colours, and when to draw again.
 
 use crate::palette::{Palette, Theme};
+use js_sys::Array;
 use leptos::ev;
 use leptos::prelude::*;
-use js_sys::Array;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{
-    Element, IntersectionObserver, IntersectionObserverEntry, IntersectionObserverInit, MediaQueryList,
+    Element, IntersectionObserver, IntersectionObserverEntry, IntersectionObserverInit,
+    MediaQueryList,
 };
 
 const DARK: &str = "(prefers-color-scheme: dark)";

@@ -5,7 +5,10 @@ use super::site::Site;
 use super::visit;
 use gflownet_tour::experiment::{EXPERIMENTS, Experiment};
 use gflownet_tour::widgets::island::{Island, OTHERS};
-use serde_json::Value;
+use gflownet_tour_release::FORWARD;
+use serde_json::{Value, json};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// JavaScript that says of which islands, by name, something is not so.
 fn islands_without(condition: &str) -> String {
@@ -114,6 +117,66 @@ fn every_island_becomes_live() {
     visit
         .chrome
         .until("document.querySelector('[data-model=easy_correct] .still').offsetParent === null");
+    visit.went_well();
+}
+
+/// What is out of sight stands still until a reader has done something and rests.
+#[test]
+fn parts_out_of_sight_wait_for_a_reader() {
+    let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {
+        return;
+    };
+    let still = "document.querySelectorAll('[data-live=soon]').length";
+    // The page's own events, and no reader's.
+    visit.chrome.before_pages("window.isGreeted = true");
+    visit.chrome.load("Page.reload", json!({}));
+    visit.engine_is("cpu");
+    visit
+        .chrome
+        .until("document.querySelector('[data-model=easy_correct]').dataset.live === 'yes'");
+    visit
+        .chrome
+        .eval("new Promise(done => setTimeout(done, 500))");
+    assert!(visit.chrome.number(still) > 5.0);
+    // In the middle of a movement nothing more comes.
+    let before = visit.chrome.number(still);
+    let moved = visit.chrome.number(&format!(
+        "new Promise(done => {{
+            const end = performance.now() + 500;
+            const move = () => {{
+                dispatchEvent(new Event('pointermove'));
+                performance.now() < end ? setTimeout(move, 20) : done({still});
+            }};
+            move();
+        }})"
+    ));
+    assert_eq!(moved, before);
+    visit.chrome.until(&format!("{still} === 0"));
+    visit.went_well();
+}
+
+/// A demo that is live before its weights are there is told when they come.
+#[test]
+fn weights_that_come_late_are_used() {
+    let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {
+        return;
+    };
+    let name = "four_mode_solved";
+    let file = format!("{FORWARD}{name}.safetensors");
+    visit.engine_is("cpu");
+    visit.site.hold(&file, true);
+    let it = crate::demo(name);
+    visit.chrome.eval(&format!("{it}.scrollIntoView()"));
+    let asked = Instant::now();
+    while visit.site.times_asked(&file) == 0 {
+        assert!(asked.elapsed() < Duration::from_secs(20), "not asked for");
+        sleep(Duration::from_millis(20));
+    }
+    visit.chrome.until(&format!(
+        "{it}.querySelector('.status').textContent.includes('loading')"
+    ));
+    visit.site.hold(&file, false);
+    visit.shows(name, "model", "table");
     visit.went_well();
 }
 

@@ -146,8 +146,9 @@ impl Chrome {
         chrome
     }
 
-    /// Load a page; returns when it and its style sheets are there, and of ours also the live parts,
-    /// or the word that they cannot be had. A page that has neither after a while is as it is.
+    /// Load a page; returns when it and its style sheets are there, and of ours also all live parts,
+    /// which come when a reader does something and rests, or the word that they cannot be had. A page
+    /// that has neither after a while is as it is.
     pub fn open(&mut self, url: &str) {
         self.load("Page.navigate", json!({ "url": url }));
         self.settle();
@@ -162,7 +163,9 @@ impl Chrome {
     fn settle(&mut self) {
         let settled = "document.getElementById('still') === null
             || document.getElementById('still').dataset.failed !== undefined
-            || document.documentElement.dataset.engine !== undefined";
+            || document.documentElement.dataset.engine !== undefined
+                && (window.isGreeted ||= window.dispatchEvent(new Event('pointermove')))
+                && document.querySelector('[data-live=soon]') === null";
         let deadline = Instant::now() + Duration::from_secs(20);
         while self.runs_scripts
             && self.eval(settled) != Value::Bool(true)
@@ -173,7 +176,7 @@ impl Chrome {
     }
 
     /// Load a page; returns when it and its style sheets are there, whatever its scripts still do.
-    fn load(&mut self, method: &str, parameters: Value) {
+    pub fn load(&mut self, method: &str, parameters: Value) {
         self.events.clear();
         let answer = self.call(method, parameters);
         assert!(answer.get("errorText").is_none(), "{method}: {answer}");

@@ -303,6 +303,49 @@ fn an_engine_that_cannot_be_had_is_told() {
     }
 }
 
+/// What the page reads of the trainings, missing or not to be read: the demos run without it.
+#[test]
+fn without_the_trainings_their_part_stands_still_and_says_so() {
+    type Spoil = fn(&Site);
+    let faults: [(&str, Spoil); 3] = [
+        ("could not be fetched", |site| site.hide("trainings.json")),
+        ("trainings.json is not a manifest", |site| {
+            site.edit("trainings.json", |mut text| {
+                text.truncate(text.len() / 2);
+                text
+            });
+        }),
+        ("format 99", |site| {
+            site.edit("trainings.json", |_| {
+                br#"{"format": 99, "models": []}"#.to_vec()
+            });
+        }),
+    ];
+    for (reason, spoil) in faults {
+        let Some(mut visit) = visit(Gpu::Denied, spoil) else {
+            return;
+        };
+        let it = "document.querySelector('[data-island=history]')";
+        visit.chrome.until(&format!("{it}.dataset.live === 'no'"));
+        let words = visit
+            .chrome
+            .text(&format!("{it}.querySelector('.notice').textContent"));
+        assert!(
+            words.contains("stands still") && words.contains(reason),
+            "{words}"
+        );
+        let rows = format!("{it}.querySelectorAll('tbody tr').length");
+        assert!(visit.chrome.number(&rows) >= 5.0, "{reason}");
+        visit.shows("easy_correct", "model", "table");
+        reads_on(&mut visit.chrome);
+        if reason == "could not be fetched" {
+            visit.lacked("trainings");
+        } else {
+            visit.went_well();
+        }
+    }
+}
+
 /// The laboratory's worker is the same file.
 #[test]
 fn a_laboratory_without_an_engine_says_so() {

@@ -251,7 +251,11 @@ fn firefox_shows_what_chromium_shows() {
     let site = Site::serve(&dist);
     let mut firefox = Firefox::launch(Path::new(&program));
     firefox.open(&site.url());
-    firefox.until("document.documentElement.dataset.engine === 'cpu'");
+    firefox.until(
+        "document.documentElement.dataset.engine === 'cpu'
+            && (window.isGreeted ||= window.dispatchEvent(new Event('pointermove')))
+            && document.querySelector('[data-live=soon]') === null",
+    );
     eprintln!("firefox: {}", firefox.text("navigator.userAgent"));
     for (experiment, expected) in EXPERIMENTS.iter().zip(expected) {
         let name = experiment.name;

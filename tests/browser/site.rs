@@ -1,7 +1,7 @@
 //! A static file server for the built page, which can hide or change files.
 
 use gflownet_tour_release::{list, plain};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 /// The page is served under this path, as on a host of many projects: it must use relative paths.
 const PREFIX: &str = "/some/project/";
@@ -23,6 +24,8 @@ struct Shared {
     dist: Mutex<PathBuf>,
     /// What to answer instead of a file, by its path in dist without the hash: other bytes, or 404.
     changes: Mutex<HashMap<String, Option<Vec<u8>>>>,
+    /// Files whose answers wait.
+    held: Mutex<HashSet<String>>,
     /// Requests for what is not there, other than hidden files.
     strays: Mutex<Vec<String>>,
     /// Every file that was asked for, and its path without the hash.
@@ -41,6 +44,7 @@ impl Site {
         let shared = Arc::new(Shared {
             dist: Mutex::new(dist.to_owned()),
             changes: Mutex::default(),
+            held: Mutex::default(),
             strays: Mutex::default(),
             asked: Mutex::default(),
             sent: Mutex::default(),
@@ -86,6 +90,15 @@ impl Site {
     /// build's last step put a hash of the content into them.
     pub fn hide(&self, file: &str) {
         self.change(file, None);
+    }
+
+    /// Let those who ask for `file` wait, or no more.
+    pub fn hold(&self, file: &str, is_held: bool) {
+        let mut held = self.shared.held.lock().expect("no panic while held");
+        match is_held {
+            true => held.insert(file.to_owned()),
+            false => held.remove(file),
+        };
     }
 
     /// Serve what `edit` makes of `file`.
@@ -148,6 +161,11 @@ impl Drop for Site {
 }
 
 impl Shared {
+    fn is_held(&self, file: &str) -> bool {
+        let held = self.held.lock().expect("no panic while held");
+        held.contains(file)
+    }
+
     /// Answers one request; a connection has no second one.
     fn answer(&self, connection: &TcpStream) -> io::Result<()> {
         if self.is_unreachable.load(Ordering::Relaxed) {
@@ -182,6 +200,9 @@ impl Shared {
         if is_more || !request.starts_with("GET ") || target.contains('?') {
             let mut sent = self.sent.lock().expect("no panic while held");
             sent.push(request.clone());
+        }
+        while self.is_held(&named) && !self.ended.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(10));
         }
         let change = {
             let changes = self.changes.lock().expect("no panic while held");
