@@ -4,10 +4,12 @@
 {
   const { script, code, trainings, place } = document.currentScript.dataset;
   const url = (name) => new URL(name, document.baseURI).href;
-  // What is there already is painted first, and has the line to itself; a hidden tab paints nothing.
+  // What is there already is painted first, and has the line and the processor to itself; a hidden tab
+  // paints nothing.
   const painted = new Promise((go) => {
-    requestAnimationFrame(() => setTimeout(go));
-    setTimeout(go, 300);
+    if (document.hidden) go();
+    setTimeout(go, 2_000);
+    new PerformanceObserver(go).observe({ type: "paint", buffered: true });
   });
   // Without it the application runs all the same, and says what it lacks.
   const read = async () => {

@@ -59,25 +59,58 @@ pub fn share(value: f64) -> String {
 
 /// A line through `points`, in the box of `x` and `y`.
 pub fn line(points: &[(f64, f64)], x: (f64, f64), y: (f64, f64)) -> String {
+    traced(points, x, y, 10.0)
+}
+
+/// The same, to a thousandth of the box: for lines of which there are hundreds.
+fn walk(points: &[(f64, f64)], x: (f64, f64), y: (f64, f64)) -> String {
+    traced(points, x, y, 1.0)
+}
+
+/// A line whose places are whole numbers of the `grain`th part of a unit. Each is told by how far it
+/// is from the one before, which takes fewer letters.
+fn traced(points: &[(f64, f64)], x: (f64, f64), y: (f64, f64), grain: f64) -> String {
     let mut text = String::new();
     for piece in within(points, x, y) {
         let inside: Vec<(f64, f64)> = piece.into_iter().map(|p| in_box(p, x, y)).collect();
+        let mut at = (0.0, 0.0);
         for (number, (right, down)) in thinned(&inside).into_iter().enumerate() {
-            let command = if number == 0 { 'M' } else { 'L' };
-            // Writing to a string does not fail.
-            let _ = write!(text, "{command}{} {}", tenths(right), tenths(down));
+            match number {
+                0 => text.push('M'),
+                1 => text.push('l'),
+                _ => text.push(' '),
+            }
+            let place = ((grain * right).round(), (grain * down).round());
+            let step = [place.0 - at.0, place.1 - at.1].map(|step| short(step / grain));
+            text.push_str(&step.join(" "));
+            at = place;
         }
     }
-    text
+    // A sign parts two numbers, too.
+    text.replace(" -", "-")
+}
+
+/// A number without the zero that stands before its point.
+fn short(value: f64) -> String {
+    let text = value.to_string();
+    match text.strip_prefix('-') {
+        Some(rest) => format!(
+            "-{}",
+            rest.strip_prefix('0')
+                .filter(|r| !r.is_empty())
+                .unwrap_or(rest)
+        ),
+        None => text
+            .strip_prefix('0')
+            .filter(|r| !r.is_empty())
+            .unwrap_or(&text)
+            .to_owned(),
+    }
 }
 
 fn in_box((across, up): (f64, f64), x: (f64, f64), y: (f64, f64)) -> (f64, f64) {
     let along = |value: f64, (lo, hi): (f64, f64)| BOX * (value - lo) / (hi - lo);
     (along(across, x), BOX - along(up, y))
-}
-
-fn tenths(value: f64) -> f64 {
-    (10.0 * value).round() / 10.0
 }
 
 /// The line without the points that it hardly needs (Douglas and Peucker).
@@ -113,10 +146,15 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 fn bars(heights: &[f32], top: f64) -> String {
     let width = BOX / heights.len().max(1) as f64;
     let mut outline = format!("M0 {BOX}");
+    let mut at = (0.0, 10.0 * BOX);
     for (number, &height) in heights.iter().enumerate() {
         let down = BOX * (1.0 - (f64::from(height) / top).min(1.0));
         let right = width * (number + 1) as f64;
-        let _ = write!(outline, "V{}H{}", tenths(down), tenths(right));
+        let place = ((10.0 * right).round(), (10.0 * down).round());
+        let [along, up] = [place.0 - at.0, place.1 - at.1].map(|step| short(step / 10.0));
+        // Writing to a string does not fail.
+        let _ = write!(outline, "v{up}h{along}");
+        at = place;
     }
     let _ = write!(outline, "V{BOX}Z");
     outline
@@ -210,7 +248,7 @@ pub fn plot(scene: &Scene) -> Markup {
                     @for states in picture.paths.chunks_exact(picture.steps + 1).take(WALKS) {
                         @let walk: Curve = states.iter().enumerate()
                             .map(|(t, &x)| (f64::from(x), t as f64)).collect();
-                        path.walk d=(line(&walk, x, y)) {}
+                        path.walk d=(self::walk(&walk, x, y)) {}
                     }
                 }))
                 circle.s0 cx=(across(experiment.start))
@@ -609,6 +647,26 @@ mod tests {
 
     #[test]
     fn bars_are_one_outline() {
-        assert_eq!(bars(&[0.5, 2.0], 1.0), "M0 1000V500H500V0H1000V1000Z");
+        assert_eq!(
+            bars(&[0.5, 2.0, 1.0], 1.0),
+            "M0 1000v-500h333.3v-500h333.4v0h333.3V1000Z"
+        );
+    }
+
+    #[test]
+    fn a_line_is_told_by_its_steps_and_does_not_drift() {
+        let points = [(0.0, 0.0), (0.1, 0.95), (0.20004, 0.0), (1.0, 0.49996)];
+        let unit = (0.0, 1.0);
+        assert_eq!(line(&points, unit, unit), "M0 1000l100-950 100 950 800-500");
+        assert_eq!(walk(&points[..2], unit, (0.0, 3.0)), "M0 1000l100-317");
+        for (value, text) in [
+            (0.0, "0"),
+            (0.5, ".5"),
+            (-0.5, "-.5"),
+            (-12.0, "-12"),
+            (10.2, "10.2"),
+        ] {
+            assert_eq!(short(value), text);
+        }
     }
 }

@@ -2,18 +2,17 @@
 //! the words around it, and controls in their places that cannot be used yet. It has the markup of
 //! what takes its place, so that nothing moves then.
 
+use crate::blank;
 use crate::figures::{self, Scene, colour, plot, title};
 use crate::models::{Models, Still};
 use crate::prose::math;
-use gflownet_tour_core::address::{COUNTS, State};
+use gflownet_tour_core::address::State;
 use gflownet_tour_core::balance::BackwardLoop;
-use gflownet_tour_core::experiment::{self, EXPERIMENTS, Experiment, TEMPERED, TEMPERED_BETAS};
+use gflownet_tour_core::experiment::{self, EXPERIMENTS, Experiment, TEMPERED};
 use gflownet_tour_core::weights::manifest::{CurvePoint, ModelEntry};
-use gflownet_tour_widgets::format::{
-    TEMPERATURE_STEP, TEMPERATURES, UNKNOWN, fixed, percent, place, thousands,
-};
+use gflownet_tour_widgets::format::{UNKNOWN, fixed, percent, place, thousands};
 use gflownet_tour_widgets::formulas as tex;
-use gflownet_tour_widgets::island::{BETA_STEP, DEVICES, Island, TEMPERED_COUNT};
+use gflownet_tour_widgets::island::{DEVICES, Island, TEMPERED_COUNT};
 use gflownet_tour_widgets::numbers;
 use gflownet_tour_widgets::picture::{Curve, target_curve, tempered_curve};
 use gflownet_tour_widgets::record::{self, Axis, BOX, quantities};
@@ -52,7 +51,7 @@ pub fn demo(models: &Models, name: &str) -> Markup {
         walks: true,
         label: &label,
     };
-    let id = |part: &str| format!("{name}-{part}");
+    let iterations = |entry: &ModelEntry| entry.recipe.iterations.to_string();
     place_of(
         Island::Demo(experiment),
         html! {
@@ -74,43 +73,30 @@ pub fn demo(models: &Models, name: &str) -> Markup {
                 }
                 div.controls {
                     div.field.wide {
-                        label for=(id("temperature")) { "Temperature " (math(tex::TEMPERATURE)) }
-                        input.temperature #(id("temperature")) type="range" disabled
-                            min=(TEMPERATURES.start()) max=(TEMPERATURES.end())
-                            step=(TEMPERATURE_STEP) value="1";
-                        input.temperature-number type="number" disabled value="1.00"
-                            aria-label="Temperature as a number";
+                        span.label { "Temperature " (math(tex::TEMPERATURE)) }
+                        (blank::slider())
+                        (blank::number("1.00"))
                     }
                     @if has_training {
                         div.field.wide {
-                            label for=(id("training")) { "Training" }
-                            input.training #(id("training")) type="range" disabled value="100";
-                            input.training-number type="number" disabled
-                                value=[entry.map(|entry| entry.recipe.iterations)]
-                                aria-label="Iteration of the training, as a number";
+                            span.label { "Training" }
+                            (blank::slider())
+                            (blank::number(&entry.map_or_else(String::new, iterations)))
                             button.play type="button" disabled { "Play" }
                         }
                         p.training-readout {}
                     }
                     button.resample type="button" disabled { "Resample" }
                     div.field {
-                        label for=(id("count")) { "Trajectories" }
-                        select.count #(id("count")) disabled {
-                            @for choice in COUNTS {
-                                option selected[choice == count] { (thousands(choice.into())) }
-                            }
-                        }
+                        span.label { "Trajectories" }
+                        (blank::choice(thousands(count.into())))
                     }
                     div.field {
-                        label for=(id("device")) { "Engine" }
-                        select.device #(id("device")) disabled {
-                            @for (_, _, name) in DEVICES {
-                                option { (name) }
-                            }
-                        }
+                        span.label { "Engine" }
+                        (blank::choice(DEVICES[0].2))
                     }
-                    label.check {
-                        input.tempered type="checkbox" disabled;
+                    span.check {
+                        (blank::tick())
                         "Show " (math(tex::TEMPERED))
                     }
                     button.copy-link type="button" disabled { "Copy link" }
@@ -262,7 +248,6 @@ pub fn tempered(models: &Models) -> Markup {
         walks: true,
         label: &label,
     };
-    let (lowest, highest) = TEMPERED_BETAS;
     place_of(
         Island::Tempered,
         html! {
@@ -282,12 +267,9 @@ pub fn tempered(models: &Models) -> Markup {
                     }
                     div.controls {
                         div.field.wide {
-                            label for="conditional-beta" { "β = 1/T" }
-                            input.beta #conditional-beta type="range" disabled
-                                min=(lowest.log2()) max=(highest.log2()) step=(BETA_STEP)
-                                value=(beta.log2());
-                            input.beta-number type="number" disabled value=(fixed(beta, 2))
-                                aria-label="β as a number";
+                            span.label { "β = 1/T" }
+                            (blank::slider())
+                            (blank::number(&fixed(beta, 2)))
                         }
                         button.copy-link type="button" disabled { "Copy link" }
                     }
@@ -345,8 +327,8 @@ pub fn predict(name: &str, question: &str, answers: &[(&str, String)]) -> Markup
                         span.question { (question) }
                     }
                     @for (answer, outcome) in answers {
-                        label {
-                            input type="radio" name={ "predict-" (name) } disabled;
+                        div.option {
+                            (blank::option(false))
                             span {
                                 span.answer { (answer) }
                                 span.told { (outcome) }
@@ -405,9 +387,8 @@ pub fn history() -> Markup {
                         @for (number, model) in models.iter().enumerate() {
                             tr.chosen[number == 0] {
                                 th scope="row" {
-                                    label.run {
-                                        input type="radio" name="history-run" disabled
-                                            checked[number == 0];
+                                    span.run {
+                                        (blank::option(number == 0))
                                         (title(model))
                                     }
                                 }

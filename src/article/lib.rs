@@ -5,6 +5,7 @@
 //! Nothing here has a style attribute or a script: colours and sizes are the style sheet's, by
 //! classes, so that both themes and a strict security policy work.
 
+pub mod blank;
 pub mod figures;
 pub mod islands;
 pub mod models;

@@ -1,13 +1,14 @@
 //! The parts that a reader opens, as they first answer: the markup of what takes their places, with
 //! pictures from the real weights.
 
+use crate::blank;
 use crate::figures::{Band, colour, foot, line, modes, share, ticks};
 use crate::islands::place_of;
 use crate::models::Models;
 use crate::prose::math;
 use gflownet_tour_core::address::State;
 use gflownet_tour_core::balance::BackwardLoop;
-use gflownet_tour_core::experiment::{self, Experiment};
+use gflownet_tour_core::experiment::Experiment;
 use gflownet_tour_core::message::{Asked, FlowMap, Study, TraceStudy};
 use gflownet_tour_widgets::flow_map::{AXIS, DEPTH, HEADING, LIMIT, Pane, View};
 use gflownet_tour_widgets::format::{fixed, place, superscript};
@@ -74,8 +75,8 @@ fn algebra_controls() -> Markup {
         fieldset.switch {
             legend { "The backward sum runs over" }
             @for counted in BackwardLoop::ALL {
-                label.check {
-                    input type="radio" name="bug-loop" disabled checked[counted == chosen];
+                span.check {
+                    (blank::option(counted == chosen))
                     (loop_title(counted))
                 }
             }
@@ -86,12 +87,8 @@ fn algebra_controls() -> Markup {
 fn model_choice(chosen: usize) -> Markup {
     html! {
         div.field {
-            label { "Model" }
-            select aria-label="Model" disabled {
-                @for (index, experiment) in experiment::all().enumerate() {
-                    option selected[index == chosen] { (experiment.title) }
-                }
-            }
+            span.label { "Model" }
+            (blank::choice(gflownet_tour_widgets::study::subject(chosen).title))
         }
     }
 }
@@ -103,15 +100,11 @@ fn trace_controls() -> Markup {
     html! {
         (model_choice(state.model))
         div.field {
-            label { "Walk" }
-            select aria-label="Walk" disabled {
-                option { "drawn by the forward policy" }
-                @for (mode, mean) in means(experiment).into_iter().enumerate() {
-                    option selected[end == Some(mode)] {
-                        "walked back from the mode at " (place(mean))
-                    }
-                }
-            }
+            span.label { "Walk" }
+            (blank::choice(match end {
+                Some(mode) => format!("walked back from the mode at {}", place(means(experiment)[mode])),
+                None => "drawn by the forward policy".to_owned(),
+            }))
         }
         button.resample type="button" disabled { "Another walk" }
     }
@@ -265,8 +258,8 @@ fn flow(experiment: &Experiment, map: &FlowMap) -> Markup {
         p.finding { (finding) }
         div.controls.pointer {
             @let x = centres(range, view.cells).nth(cell).unwrap_or(range.0);
-            (dial("Cursor at x", (0.0, (view.cells - 1) as f64), cell as f64, &format!("{x:.2}")))
-            (dial("at step t", (0.0, view.steps as f64), t as f64, &t.to_string()))
+            (dial("Cursor at x", &format!("{x:.2}")))
+            (dial("at step t", &t.to_string()))
             p.reading { (reading) }
         }
         figure {
@@ -284,12 +277,12 @@ fn flow(experiment: &Experiment, map: &FlowMap) -> Markup {
     }
 }
 
-fn dial(name: &str, (lo, hi): (f64, f64), at: f64, value: &str) -> Markup {
+fn dial(name: &str, value: &str) -> Markup {
     html! {
         div.field {
-            label { (name) }
-            input type="range" disabled min=(lo) max=(hi) value=(at) aria-label=(name);
-            input type="number" disabled value=(value) aria-label={ (name) ", as a number" };
+            span.label { (name) }
+            (blank::slider())
+            (blank::number(value))
         }
     }
 }
@@ -532,12 +525,22 @@ mod tests {
         parts.filter_map(|part| part.split(close).next()).collect()
     }
 
-    /// The points of an outline of lines.
+    /// The points of an outline of lines: one place, then steps.
     fn points(d: &str) -> Vec<(f64, f64)> {
-        let pairs = d.split(['M', 'L']).filter(|pair| !pair.is_empty());
-        let number = |text: &str| text.parse::<f64>().unwrap();
-        let pair = |pair: &str| pair.split_once(' ').map(|(x, y)| (number(x), number(y)));
-        pairs.filter_map(pair).collect()
+        let mut points = Vec::new();
+        for piece in d.split('M').skip(1) {
+            let spaced = piece.replace('l', " ").replace('-', " -");
+            let numbers: Vec<f64> = spaced
+                .split_whitespace()
+                .map(|n| n.parse().unwrap())
+                .collect();
+            let mut at = (0.0, 0.0);
+            for step in numbers.chunks_exact(2) {
+                at = (at.0 + step[0], at.1 + step[1]);
+                points.push(at);
+            }
+        }
+        points
     }
 
     #[test]

@@ -67,12 +67,12 @@ impl Question {
         };
         let frame = find(place, "[data-question]")?;
         let mut answers = Vec::new();
-        let mut next = Some(find(&frame, "label")?);
-        while let Some(label) = next {
-            if label.tag_name() == "LABEL" {
-                answers.push((words(&label, ".answer")?, words(&label, ".told")?));
+        let mut next = Some(find(&frame, ".option")?);
+        while let Some(option) = next {
+            if option.class_name() == "option" {
+                answers.push((words(&option, ".answer")?, words(&option, ".told")?));
             }
-            next = label.next_element_sibling();
+            next = option.next_element_sibling();
         }
         Ok(Question {
             name: frame.get_attribute("data-question").unwrap_or_default(),

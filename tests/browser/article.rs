@@ -127,8 +127,7 @@ fn parts_out_of_sight_wait_for_a_reader() {
         return;
     };
     let still = "document.querySelectorAll('[data-live=soon]').length";
-    // The page's own events, and no reader's.
-    visit.chrome.before_pages("window.isGreeted = true");
+    visit.chrome.screen(1280, 2400, "light");
     visit.chrome.load("Page.reload", json!({}));
     visit.engine_is("cpu");
     visit
