@@ -106,13 +106,13 @@ const browser = await launch();
 const page = await browser.newPage();
 await page.setViewport({ width: 412, height: 823, isMobile: true, hasTouch: false });
 await page.goto(url);
-// The article's slider first: what comes near becomes live.
-const slider = "[data-model=easy_correct] input.temperature";
-const scroll = () => page.$eval(slider, (it) => it.scrollIntoView({ block: "center" }));
-await scroll();
+// What comes near becomes live.
+const scroll = (selector) => page.$eval(selector, (it) => it.scrollIntoView({ block: "center" }));
+await scroll("[data-model=easy_correct] .controls");
 const shown = ".demo[data-demo=easy_correct][data-state=model]";
 await page.waitForSelector(shown, { timeout: 120_000 });
-await scroll();
+const slider = `${shown} input.temperature`;
+await scroll(slider);
 const flow = await startFlow(page, { name: "dragging" });
 await flow.startTimespan();
 const box = await (await page.$(slider)).boundingBox();

@@ -459,7 +459,11 @@ fn curves(models: &[&'static ModelEntry], shown: &ModelEntry) -> Markup {
             }
             p.x-name { "iteration, log scale" }
         }
-        p.history-readout { (words) }
+        div.history-line {
+            span.label { "Iteration" }
+            (blank::number(&end.map_or_else(String::new, |end| end.iteration.to_string())))
+            p.history-readout { (words) }
+        }
         @if let Some(end) = end {
             (gauge(models, shown, end))
         }

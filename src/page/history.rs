@@ -146,6 +146,25 @@ fn Curves(models: Vec<&'static ModelEntry>, chosen: RwSignal<usize>) -> impl Int
         cursor.set(model().curve[next.min(last)].iteration as f64);
     };
     let words = Memo::new(move |_| record::tell(model(), &point()));
+    let field = NodeRef::<html::Input>::new();
+    let show = move |iteration: usize| {
+        if let Some(field) = field.get_untracked() {
+            field.set_value(&iteration.to_string());
+        }
+    };
+    Effect::new(move |_| {
+        field.track();
+        show(point().iteration);
+    });
+    let type_done = move |ev| {
+        let (curve, now) = (&untrack(model).curve, place.get_untracked());
+        let iterations: Vec<usize> = curve.iter().map(|point| point.iteration).collect();
+        let typed = event_target_value(&ev).trim().parse();
+        let next = typed.map_or(now, |typed| record::toward(&iterations, now, typed));
+        cursor.set(iterations[next] as f64);
+        // Also where the place stays and what was typed does not.
+        show(iterations[next]);
+    };
     let plots = quantities.map(|quantity| {
         let Quantity { name, of, axis, digits } = quantity;
         let line = move |model: &ModelEntry| {
@@ -220,7 +239,19 @@ fn Curves(models: Vec<&'static ModelEntry>, chosen: RwSignal<usize>) -> impl Int
             <div class="x-ticks">{ticks}</div>
             <p class="x-name">"iteration, log scale"</p>
         </div>
-        <p class="history-readout">{words}</p>
+        <div class="history-line">
+            <label for="history-iteration">"Iteration"</label>
+            <input
+                type="number"
+                id="history-iteration"
+                node_ref=field
+                min="1"
+                max=move || model().recipe.iterations.to_string()
+                inputmode="numeric"
+                on:change=type_done
+            />
+            <p class="history-readout">{words}</p>
+        </div>
         <Gauge
             believed
             colour=Signal::derive(move || colour(model()))

@@ -255,7 +255,8 @@ fn words_have_room_for_a_readers_spacing() {
     visit.chrome.style(
         "* { line-height: 1.5 !important; letter-spacing: .12em !important;
             word-spacing: .16em !important }
-         p { margin-bottom: 2em !important }",
+         p { margin-bottom: 2em !important }
+         main > section { content-visibility: visible !important }",
     );
     for width in [1280, 390] {
         visit.chrome.screen(width, 900, "light");

@@ -41,7 +41,7 @@ fn everything_can_be_read_without_scripts() {
         );
         let thin = chrome.text(
             "[...document.querySelectorAll('main > section')]
-                .filter(it => it.innerText.length < 200 && it.id !== 'lab')
+                .filter(it => it.textContent.length < 200 && it.id !== 'lab')
                 .map(it => it.id).join(' ')",
         );
         assert_eq!(thin, "", "sections without a text");
@@ -62,6 +62,7 @@ fn everything_can_be_read_without_scripts() {
         );
         for experiment in &EXPERIMENTS {
             let demo = format!("document.querySelector('[data-model={}]')", experiment.name);
+            chrome.eval(&format!("{demo}.scrollIntoView()"));
             let drawn = format!("{demo}.querySelector('path.walk').getBoundingClientRect().height");
             assert!(chrome.number(&drawn) > 50.0, "{}", experiment.name);
         }

@@ -1087,6 +1087,24 @@ fn curves_are_read_by_pointer_and_by_keyboard() {
         "document.querySelector('.curves').getAttribute('aria-valuetext')
             === document.querySelector('.history-readout').textContent",
     );
+    // The field beside them has the same number, and takes the nearest that was recorded.
+    let field = "document.querySelector('#history-iteration')";
+    visit.chrome.until(&format!("{field}.value === '2'"));
+    for (typed, shown) in [
+        ("3000", "3,0"),
+        ("", "3,0"),
+        ("99999", "5,000"),
+        ("1", "1 "),
+    ] {
+        visit.chrome.eval(&format!(
+            "(() => {{ {field}.value = '{typed}'; {field}.dispatchEvent(new Event('change')); }})()"
+        ));
+        visit
+            .chrome
+            .until(&format!("{readout}.startsWith('iteration {shown}')"));
+        let text = format!("{readout}.split(' ')[1].replace(',', '') === {field}.value");
+        visit.chrome.until(&text);
+    }
     let gauge = "document.querySelector('.gauge-words').textContent";
     let early = visit.chrome.text(gauge);
     visit.chrome.eval(
