@@ -2,7 +2,7 @@
 // processor, slow 4G), and the time from input to paint while a slider is dragged.
 //
 //   cargo xtask build
-//   npm install --prefix target/lighthouse lighthouse@12
+//   npm install --prefix target/lighthouse lighthouse@12 web-vitals@5
 //   node benches/lighthouse.mjs dist FOLDER/lighthouse.json
 //
 // CHROME names the browser. Medians of five visits without a cache, from a server of its own that
@@ -10,7 +10,7 @@
 import { createServer } from "node:http";
 import { readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { extname, join, resolve } from "node:path";
+import { dirname, extname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
 const VISITS = 5;
@@ -22,7 +22,7 @@ if (!dist || !out) {
 
 const require = createRequire(resolve("target/lighthouse/package.json"));
 const load = (name) => import(pathToFileURL(require.resolve(name)).href);
-const { default: lighthouse, startFlow } = await load("lighthouse");
+const { default: lighthouse } = await load("lighthouse");
 const { default: puppeteer } = await load("puppeteer-core");
 
 const TYPES = {
@@ -101,42 +101,61 @@ for (let visit = 0; visit < VISITS; visit++) {
   await browser.close();
 }
 
-// A slider dragged by the keyboard and by the pointer, for as long as a reader would.
-const browser = await launch();
-const page = await browser.newPage();
-await page.setViewport({ width: 412, height: 823, isMobile: true, hasTouch: false });
-await page.goto(url);
-// What comes near becomes live.
-const scroll = (selector) => page.$eval(selector, (it) => it.scrollIntoView({ block: "center" }));
-await scroll("[data-model=easy_correct] .controls");
-const shown = ".demo[data-demo=easy_correct][data-state=model]";
-await page.waitForSelector(shown, { timeout: 120_000 });
-const slider = `${shown} input.temperature`;
-await scroll(slider);
-const flow = await startFlow(page, { name: "dragging" });
-await flow.startTimespan();
-const box = await (await page.$(slider)).boundingBox();
-const at = (share) => [box.x + box.width * share, box.y + box.height / 2];
-for (let drag = 0; drag < 4; drag++) {
-  await page.mouse.move(...at(0.2));
-  await page.mouse.down();
-  for (let step = 0; step <= 30; step++) {
-    await page.mouse.move(...at(0.2 + 0.02 * step));
+// A slider dragged by the pointer and by the keyboard, for as long as a reader would, on the same slow
+// phone, as the web-vitals library tells it: Lighthouse's own trace slows each stroke on a canvas.
+const { PredefinedNetworkConditions } = await load("puppeteer-core");
+const vitals = join(dirname(require.resolve("web-vitals")), "web-vitals.iife.js");
+const drags = [];
+for (let visit = 0; visit < VISITS; visit++) {
+  const browser = await launch();
+  const page = await browser.newPage();
+  await page.setViewport({ width: 412, height: 823, isMobile: true, hasTouch: false });
+  await page.emulateCPUThrottling(4);
+  await page.emulateNetworkConditions(PredefinedNetworkConditions["Slow 4G"]);
+  await page.evaluateOnNewDocument(await readFile(vitals, "utf8"));
+  await page.evaluateOnNewDocument(() => {
+    const keep = ({ name, value }) => (globalThis.vitals = { ...globalThis.vitals, [name]: value });
+    for (const on of [webVitals.onINP, webVitals.onCLS]) on(keep, { reportAllChanges: true });
+  });
+  await page.goto(url);
+  // What comes near becomes live.
+  const scroll = (selector) => page.$eval(selector, (it) => it.scrollIntoView({ block: "center" }));
+  await scroll("[data-model=easy_correct] .controls");
+  const shown = ".demo[data-demo=easy_correct][data-state=model]";
+  await page.waitForSelector(shown, { timeout: 120_000 });
+  const slider = `${shown} input.temperature`;
+  await scroll(slider);
+  const box = await (await page.$(slider)).boundingBox();
+  const at = (share) => [box.x + box.width * share, box.y + box.height / 2];
+  const rest = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+  for (let drag = 0; drag < 4; drag++) {
+    await page.mouse.move(...at(0.2));
+    await page.mouse.down();
+    for (let step = 0; step <= 30; step++) await page.mouse.move(...at(0.2 + 0.02 * step));
+    await page.mouse.up();
+    // As fast as a key that is held down repeats.
+    for (let key = 0; key < 5; key++) {
+      await page.keyboard.press("ArrowLeft", { delay: 16 });
+      await rest(17);
+    }
   }
-  await page.mouse.up();
-  for (let key = 0; key < 5; key++) await page.keyboard.press("ArrowLeft");
+  await rest(2_000);
+  const { INP: inpMs, CLS: cls } = await page.evaluate(() => globalThis.vitals);
+  drags.push({ inpMs, cls });
+  console.log(JSON.stringify(drags.at(-1)));
+  await browser.close();
 }
-await flow.endTimespan();
-const { steps } = await flow.createFlowResult();
-const inpMs = steps[0].lhr.audits["interaction-to-next-paint"].numericValue;
-await browser.close();
 server.close();
 
 const of = (key) => median(visits.map((visit) => visit[key]));
 const keys = Object.keys(visits[0]).filter((key) => typeof visits[0][key] === "number");
 const result = {
-  medians: { ...Object.fromEntries(keys.map((key) => [key, of(key)])), inpMs },
+  medians: {
+    ...Object.fromEntries(keys.map((key) => [key, of(key)])),
+    inpMs: median(drags.map((drag) => drag.inpMs)),
+  },
   visits,
+  drags,
 };
 await writeFile(out, `${JSON.stringify(result, null, 2)}\n`);
 console.table(result.medians);

@@ -35,8 +35,8 @@ const SIGNS: [&str; 6] = [
     "focusin",
     "resize",
 ];
-/// How long a reader who does nothing rests, at least.
-const REST: Duration = Duration::from_millis(200);
+/// How long a reader who does nothing rests, at least: longer than a hand does within a drag.
+const REST: Duration = Duration::from_secs(1);
 
 /// The islands that have no part yet. A handle: copies are the same.
 #[derive(Clone, Copy)]

@@ -136,13 +136,13 @@ fn parts_out_of_sight_wait_for_a_reader() {
         .until("document.querySelector('[data-model=easy_correct]').dataset.live === 'yes'");
     visit
         .chrome
-        .eval("new Promise(done => setTimeout(done, 500))");
+        .eval("new Promise(done => setTimeout(done, 1500))");
     assert!(visit.chrome.number(still) > 5.0);
     // In the middle of a movement nothing more comes.
     let before = visit.chrome.number(still);
     let moved = visit.chrome.number(&format!(
         "new Promise(done => {{
-            const end = performance.now() + 500;
+            const end = performance.now() + 1500;
             const move = () => {{
                 dispatchEvent(new Event('pointermove'));
                 performance.now() < end ? setTimeout(move, 20) : done({still});
