@@ -14,9 +14,10 @@ use gflownet_tour_widgets::flow_map::{AXIS, DEPTH, HEADING, LIMIT, Pane, View};
 use gflownet_tour_widgets::format::{fixed, place, superscript};
 use gflownet_tour_widgets::formulas as tex;
 use gflownet_tour_widgets::island::Island;
-use gflownet_tour_widgets::picture::{Curve, axis_top, centres, target_curve};
+use gflownet_tour_widgets::picture::{Curve, centres};
 use gflownet_tour_widgets::study::{
-    asked_finding, asked_numbers, end_of, flow_numbers, flow_reading, loop_title, means, opening,
+    AskedCurves, asked_finding, asked_numbers, end_of, flow_numbers, flow_reading, loop_title,
+    means, opening,
 };
 use gflownet_tour_widgets::walk::{self, Stop};
 use maud::{Markup, PreEscaped, html};
@@ -123,14 +124,8 @@ fn table(of: &str, table: String) -> Markup {
 fn algebra(experiment: &Experiment, asked: &Asked) -> Markup {
     let finding = asked_finding(experiment, asked);
     let range = experiment.plot_range();
-    let curve = |density: &[f32]| -> Curve {
-        let values = density.iter().map(|&d| f64::from(d));
-        centres(range, density.len()).zip(values).collect()
-    };
-    let target = target_curve(experiment);
-    let (wanted, model) = (curve(&asked.asked), curve(&asked.density));
-    let peak = |curve: &[(f64, f64)]| curve.iter().fold(0.0, |p: f64, point| p.max(point.1));
-    let top = axis_top(peak(&target).max(peak(&wanted)), peak(&model));
+    let curves = AskedCurves::of(experiment, asked);
+    let top = curves.top;
     let band = Band::new(ABOVE, SHORT - ABOVE - BELOW, SHORT);
     let across = |value: f64| share((value - range.0) / (range.1 - range.0));
     let label = format!(
@@ -144,9 +139,9 @@ fn algebra(experiment: &Experiment, asked: &Asked) -> Markup {
                 svg role="img" aria-label=(label) {
                     (modes(experiment, &band, &across))
                     (band.sheet(html! {
-                        path.asked d=(line(&wanted, range, (0.0, top))) {}
-                        path.target d=(line(&target, range, (0.0, top))) {}
-                        path class=(colour) d=(line(&model, range, (0.0, top))) {}
+                        path.asked d=(line(&curves.asked, range, (0.0, top))) {}
+                        path.target d=(line(&curves.target, range, (0.0, top))) {}
+                        path class=(colour) d=(line(&curves.model, range, (0.0, top))) {}
                     }))
                     circle.s0 cx=(across(experiment.start)) cy=(share(band.at(0.0))) r="5.25" {}
                     (band.density_axis(top))

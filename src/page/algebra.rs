@@ -13,10 +13,10 @@ use gflownet_tour_widgets::formulas as tex;
 use gflownet_tour_widgets::island::Island;
 use gflownet_tour_widgets::math::Math;
 use gflownet_tour_widgets::palette::Palette;
-use gflownet_tour_widgets::picture::{Curve, axis_top, centres, target_curve, within};
+use gflownet_tour_widgets::picture::within;
 use gflownet_tour_widgets::plot::{Sheet, told};
 use gflownet_tour_widgets::study::{
-    algebra_question, asked_finding, asked_numbers, loop_title, taught,
+    AskedCurves, algebra_question, asked_finding, asked_numbers, loop_title, taught,
 };
 use leptos::html;
 use leptos::prelude::*;
@@ -176,20 +176,18 @@ fn draw(
         return Ok(());
     };
     let range = experiment.plot_range();
-    let curve = |density: &[f32]| -> Curve {
-        let values = density.iter().map(|&d| f64::from(d));
-        centres(range, density.len()).zip(values).collect()
-    };
-    let target = target_curve(experiment);
-    let (wanted, model) = (curve(&asked.asked), curve(&asked.density));
-    let peak = |curve: &[(f64, f64)]| curve.iter().fold(0.0, |p: f64, point| p.max(point.1));
-    let top = axis_top(peak(&target).max(peak(&wanted)), peak(&model));
+    let AskedCurves {
+        target,
+        asked,
+        model,
+        top,
+    } = AskedCurves::of(experiment, asked);
     let [above, below, left, right] = [28.0, 30.0, 46.0, 10.0].map(|css| sheet.px(css));
     let area = sheet.root.margin(above, below, left, right);
     let plane = Sheet::plane(&area, range, (0.0, top));
     sheet.modes(&plane, experiment.modes, (0.0, top))?;
     for (curve, style) in [
-        (&wanted, sheet.stroke(palette.flow, 0.45, 7.0)),
+        (&asked, sheet.stroke(palette.flow, 0.45, 7.0)),
         (&target, sheet.stroke(palette.ink, 1.0, 1.5)),
         (
             &model,

@@ -6,7 +6,7 @@ use crate::flow_map::View;
 use crate::format::{UNKNOWN, fixed, place};
 use crate::island::Island;
 use crate::numbers;
-use crate::picture::{CELLS, ROWS, centres, in_rows, target_curve};
+use crate::picture::{CELLS, Curve, ROWS, axis_top, centres, in_rows, target_curve};
 use gflownet_tour_core::address::{self, FLOW_CELLS, State};
 use gflownet_tour_core::balance::BackwardLoop;
 use gflownet_tour_core::experiment::{self, EXPERIMENTS, Experiment};
@@ -35,6 +35,39 @@ pub fn algebra_question(counted: BackwardLoop) -> Inquired {
     let experiment = taught(counted);
     let (range, cells) = (experiment.plot_range(), CELLS);
     (experiment, Question::Asked { range, cells })
+}
+
+/// The densities of the bug as algebra over x, and where their axis ends.
+#[derive(Clone, Debug)]
+pub struct AskedCurves {
+    /// What the reward is in proportion to.
+    pub target: Curve,
+    /// What the loss asks for.
+    pub asked: Curve,
+    /// The model's own.
+    pub model: Curve,
+    /// The top of the axis, per unit of x.
+    pub top: f64,
+}
+
+impl AskedCurves {
+    /// Those of an answer about `experiment`.
+    pub fn of(experiment: &Experiment, asked: &Asked) -> AskedCurves {
+        let range = experiment.plot_range();
+        let curve = |density: &[f32]| -> Curve {
+            let values = density.iter().map(|&d| f64::from(d));
+            centres(range, density.len()).zip(values).collect()
+        };
+        let peak = |curve: &Curve| curve.iter().fold(0.0, |p: f64, point| p.max(point.1));
+        let target = target_curve(experiment);
+        let (wanted, model) = (curve(&asked.asked), curve(&asked.density));
+        AskedCurves {
+            top: axis_top(peak(&target).max(peak(&wanted)), peak(&model)),
+            target,
+            asked: wanted,
+            model,
+        }
+    }
 }
 
 /// What the flow's maps ask of a model.
