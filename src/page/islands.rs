@@ -17,6 +17,7 @@ use gflownet_tour_widgets::island::{ISLAND, Island, MODEL};
 use gflownet_tour_widgets::screen::once_near;
 use gflownet_tour_widgets::worker::listen;
 use js_sys::Date;
+use leptos::ev;
 use leptos::mount::mount_to;
 use leptos::prelude::*;
 use std::collections::VecDeque;
@@ -76,13 +77,17 @@ pub fn wake() {
         task: None,
     }));
     for place in places {
-        if place.get_attribute(ISLAND).as_deref() == Some(Island::Laboratory.name())
-            && laboratory::is_asked_for()
-        {
-            waiting.call(&place);
-        } else {
-            once_near(&place.clone(), move || waiting.call(&place));
+        if place.get_attribute(ISLAND).as_deref() == Some(Island::Laboratory.name()) {
+            let place = place.clone();
+            let look = move || {
+                if laboratory::is_asked_for() {
+                    waiting.call(&place);
+                }
+            };
+            look();
+            window_event_listener(ev::hashchange, move |_| look());
         }
+        once_near(&place.clone(), move || waiting.call(&place));
     }
     for sign in SIGNS {
         listen(&window(), sign, move |_| waiting.heed());
