@@ -485,10 +485,16 @@ impl Chrome {
     }
 
     /// Send a command to one of the sessions, the browser's having no name, and wait for its answer.
+    /// A worker that ends meanwhile gives none.
     fn call_in(&mut self, session: &str, method: &str, parameters: Value) -> Result<Value, Value> {
+        let is_there = |chrome: &Chrome| chrome.workers.iter().any(|worker| worker == session);
+        let is_worker = is_there(self);
         let id = self.send(session, method, parameters);
         loop {
             let Some(answer) = self.receive() else {
+                if is_worker && !is_there(self) {
+                    return Err(json!("this worker ended"));
+                }
                 continue;
             };
             if answer["id"] != id {
