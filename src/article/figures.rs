@@ -93,19 +93,15 @@ fn traced(points: &[(f64, f64)], x: (f64, f64), y: (f64, f64), grain: f64) -> St
 /// A number without the zero that stands before its point.
 fn short(value: f64) -> String {
     let text = value.to_string();
-    match text.strip_prefix('-') {
-        Some(rest) => format!(
-            "-{}",
-            rest.strip_prefix('0')
-                .filter(|r| !r.is_empty())
-                .unwrap_or(rest)
-        ),
-        None => text
-            .strip_prefix('0')
-            .filter(|r| !r.is_empty())
-            .unwrap_or(&text)
-            .to_owned(),
-    }
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", text.as_str()),
+    };
+    let digits = digits
+        .strip_prefix("0")
+        .filter(|d| !d.is_empty())
+        .unwrap_or(digits);
+    format!("{sign}{digits}")
 }
 
 fn in_box((across, up): (f64, f64), x: (f64, f64), y: (f64, f64)) -> (f64, f64) {

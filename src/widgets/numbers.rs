@@ -12,11 +12,18 @@ use gflownet_tour_core::weights::manifest::{
 };
 use std::sync::LazyLock;
 
-const FILE: &str = "pretrained/manifest.json";
-
 /// The file that has of the manifest what the page's program needs. start.js fetches it beside the
 /// program and puts it into the element with the id `trainings`.
 pub const TRAININGS: &str = "trainings.json";
+
+/// What is read, and what is said where it is not there.
+#[cfg(not(target_arch = "wasm32"))]
+const SOURCE: (&str, &str) = (
+    "pretrained/manifest.json",
+    "this build has no pretrained/manifest.json",
+);
+#[cfg(target_arch = "wasm32")]
+const SOURCE: (&str, &str) = (TRAININGS, "trainings.json could not be fetched");
 
 static MANIFEST: LazyLock<Result<Manifest, String>> = LazyLock::new(|| read(&text()));
 
@@ -35,17 +42,9 @@ fn text() -> String {
 
 fn read(json: &str) -> Result<Manifest, String> {
     if json.is_empty() {
-        return Err(match cfg!(target_arch = "wasm32") {
-            true => format!("{TRAININGS} could not be fetched"),
-            false => format!("this build has no {FILE}"),
-        });
+        return Err(SOURCE.1.to_owned());
     }
-    let file = if cfg!(target_arch = "wasm32") {
-        TRAININGS
-    } else {
-        FILE
-    };
-    manifest::parse(file, json).map_err(|error| error.to_string())
+    manifest::parse(SOURCE.0, json).map_err(|error| error.to_string())
 }
 
 #[cfg(not(target_arch = "wasm32"))]
