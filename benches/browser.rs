@@ -39,6 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     results.about.push("median, 5 % and 95 % quantile".into());
 
     workers(&dist, Gpu::Denied, &mut results);
+    two_threads(&dist, &mut results);
     workers(&dist, Gpu::Allowed, &mut results);
     dragging(&dist, &mut results);
     match env::var_os("GFLOWNET_TOUR_ORT") {
@@ -57,7 +58,7 @@ struct Engine {
 }
 
 impl Engine {
-    fn start(dist: &Path, gpu: Gpu, results: &mut Results) -> Option<Engine> {
+    fn start(dist: &Path, gpu: Gpu, threads: u32, results: &mut Results) -> Option<Engine> {
         let site = Site::serve(dist);
         for script in ["start.js", "offline.js"] {
             site.edit(script, |_| Vec::new());
@@ -83,7 +84,7 @@ impl Engine {
         let table = engine.chrome.text("window.files");
         engine.tell(&ToEngine::Start {
             files: Files::new(&folder, &table),
-            kernels: true,
+            threads,
             gpu: gpu == Gpu::Allowed,
         });
         let status = engine.answer(|m| matches!(m, FromEngine::Gpu(_)));
@@ -190,7 +191,7 @@ impl Engine {
 }
 
 fn workers(dist: &Path, gpu: Gpu, results: &mut Results) {
-    let Some(mut engine) = Engine::start(dist, gpu, results) else {
+    let Some(mut engine) = Engine::start(dist, gpu, 1, results) else {
         return;
     };
     if gpu == Gpu::Allowed {
@@ -241,11 +242,37 @@ fn workers(dist: &Path, gpu: Gpu, results: &mut Results) {
     ));
     drop(engine);
     for _ in 0..4 {
-        if let Some(mut engine) = Engine::start(dist, gpu, &mut Results::default()) {
+        if let Some(mut engine) = Engine::start(dist, gpu, 1, &mut Results::default()) {
             tables.push(engine.sample(1_000, DeviceChoice::CpuTable, 1.0)[2]);
         }
     }
     results.add("table/build", &tables);
+}
+
+/// The sampler of relaxed SIMD by two threads.
+fn two_threads(dist: &Path, results: &mut Results) {
+    let Some(mut engine) = Engine::start(dist, Gpu::Denied, 2, &mut Results::default()) else {
+        return;
+    };
+    for (device, name, count) in [
+        (DeviceChoice::Cpu, "network", 10_000),
+        (DeviceChoice::Cpu, "network", 100_000),
+        (DeviceChoice::CpuTable, "table", 100_000),
+        (DeviceChoice::CpuTable, "table", 1_000_000),
+    ] {
+        // The second one is started by the first batch that is large enough.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while engine.batch(count, device, 1.0).threads < 2 {
+            if Instant::now() > deadline {
+                results
+                    .about
+                    .push("two threads in the browser: not available".into());
+                return;
+            }
+        }
+        let times = engine.repeat(count, device, 9);
+        results.add(format!("{name}, two threads/{count} trajectories"), &times);
+    }
 }
 
 /// From an input event of the real page's slider to the frame that shows its batch.

@@ -100,6 +100,12 @@ impl Run {
                 ort_web,
             ),
             (
+                "100,000 trajectories, Chromium, two threads",
+                browser("network, two threads/100000 trajectories"),
+                "ONNX Runtime Web",
+                ort_web,
+            ),
+            (
                 "2,000 trajectories, Chromium",
                 browser("network/2000 trajectories"),
                 "ONNX Runtime Web",
@@ -121,6 +127,12 @@ impl Run {
             (
                 "1,000,000 trajectories, Chromium, tabulated",
                 browser("table/1000000 trajectories"),
+                "ten times ONNX Runtime Web's 100,000",
+                ort_web.map(|ms| 10.0 * ms),
+            ),
+            (
+                "1,000,000 trajectories, Chromium, tabulated, two threads",
+                browser("table, two threads/1000000 trajectories"),
                 "ten times ONNX Runtime Web's 100,000",
                 ort_web.map(|ms| 10.0 * ms),
             ),

@@ -432,6 +432,7 @@ fn seeds_are_written() {
         snapshot: None,
         device: DeviceUsed::Cpu,
         relaxed_simd: true,
+        threads: 2,
         placeholder: false,
         sampled: 10,
         sampling_ms: 1.5,

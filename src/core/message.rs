@@ -25,11 +25,12 @@ pub const MOST_CELLS: u32 = 10_000;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToEngine {
     /// The first message. `files` says where to fetch what later messages ask for, such as
-    /// `pretrained/NAME.safetensors`, and how to tell it from something else; `kernels` whether the
-    /// sampler for relaxed SIMD is wanted; with `gpu` false no GPU is asked for (after a crash, say).
+    /// `pretrained/NAME.safetensors`, and how to tell it from something else; `threads` how many may
+    /// draw on the CPU by the sampler for relaxed SIMD, 0 if that is not wanted; with `gpu` false no GPU
+    /// is asked for (after a crash, say).
     Start {
         files: Files,
-        kernels: bool,
+        threads: u32,
         gpu: bool,
     },
     /// Fetch and check the weights of the experiment called `model`, or of the model of every
@@ -404,6 +405,8 @@ pub struct BatchResult {
     pub device: DeviceUsed,
     /// Whether it was drawn on the CPU by relaxed SIMD.
     pub relaxed_simd: bool,
+    /// The threads that drew it on the CPU.
+    pub threads: u32,
     /// True when the weights are not there and the placeholder policy was drawn.
     pub placeholder: bool,
     /// Trajectories drawn: the count asked for, or fewer when a newer request waited.

@@ -68,6 +68,15 @@ pub fn now_ms() -> f64 {
     performance_now()
 }
 
+/// What an error that came from JavaScript, or the event of one in a worker, says.
+pub fn words_of(error: &JsValue) -> String {
+    let message = js_sys::Reflect::get(error, &"message".into());
+    let message = message.ok().and_then(|message| message.as_string());
+    message
+        .filter(|words| !words.is_empty())
+        .unwrap_or_else(|| format!("{error:?}"))
+}
+
 /// A line on the console that is not an error.
 pub fn warn(text: &str) {
     console_warn(text);

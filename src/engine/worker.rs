@@ -50,6 +50,8 @@ const SILENT: &str = "the GPU did not answer in time";
 /// Where the weights are, and the sampler for relaxed SIMD.
 const PRETRAINED: &str = "pretrained/";
 const KERNELS: &str = "kernels.wasm";
+/// The script of its further threads.
+const THREAD: &str = "thread.js";
 
 /// The most tables that are made to warm up, and the time in milliseconds that a warm one takes.
 const WARM_UPS: usize = 24;
@@ -186,7 +188,7 @@ struct Model {
     walk: (f64, usize),
     exact: RefCell<ExactCache>,
     on_gpu: RefCell<Option<GpuPolicy>>,
-    in_relaxed: RefCell<Option<relaxed::Model>>,
+    in_relaxed: RefCell<Option<Rc<relaxed::Model>>>,
     /// The learned log Z; none marks the placeholder.
     log_z: Option<f64>,
 }
@@ -217,6 +219,17 @@ impl Model {
 
     fn table_ms(&self) -> f64 {
         self.table.get().map_or(0.0, |(_, ms)| *ms)
+    }
+
+    /// The model in the sampler for relaxed SIMD.
+    fn within(&self, relaxed: &Rc<Relaxed>) -> Result<Rc<relaxed::Model>, String> {
+        let mut loaded = self.in_relaxed.borrow_mut();
+        if let Some(model) = &*loaded {
+            return Ok(Rc::clone(model));
+        }
+        let (start, steps) = self.walk;
+        let model = Rc::new(relaxed.load(&self.weights, start, steps)?);
+        Ok(loaded.insert(model).clone())
     }
 
     fn on(&self, gpu: &Gpu) -> GpuPolicy {
@@ -288,6 +301,7 @@ struct Job {
     tally: Tally,
     device: DeviceUsed,
     relaxed_simd: bool,
+    threads: u32,
     sampling_ms: f64,
 }
 
@@ -299,17 +313,17 @@ impl Worker {
         match message::decode(&bytes) {
             Ok(ToEngine::Start {
                 files,
-                kernels,
+                threads,
                 gpu,
             }) => {
-                let kernels_url = kernels.then(|| files.url(KERNELS));
+                let urls = [KERNELS, THREAD].map(|file| files.url(file));
                 self.0.borrow_mut().files = files;
                 let worker = self.clone();
                 spawn_local(async move {
                     // The weights come first: they are what a reader waits for.
                     warm_up().await;
-                    if let Some(url) = kernels_url {
-                        worker.start_relaxed(&url).await;
+                    if threads > 0 {
+                        worker.start_relaxed(urls, threads).await;
                     }
                 });
                 if gpu {
@@ -376,8 +390,8 @@ impl Worker {
     }
 
     /// Starts the sampler for relaxed SIMD. Without it nothing is lost but time.
-    async fn start_relaxed(&self, url: &str) {
-        match Relaxed::start(url).await {
+    async fn start_relaxed(&self, urls: [String; 2], threads: u32) {
+        match Relaxed::start(urls, threads).await {
             Some(Ok(relaxed)) => self.0.borrow_mut().relaxed = Some(relaxed),
             Some(Err(why)) => without_relaxed(&why),
             None => {}
@@ -768,6 +782,7 @@ impl Worker {
             tally: Tally::new(&plan),
             device,
             relaxed_simd: false,
+            threads: 1,
             sampling_ms: 0.0,
             plan,
         })
@@ -793,12 +808,17 @@ impl Worker {
         let count = self.0.borrow_mut().pace(job.device).chunk(rest);
         let relaxed = self.0.borrow().relaxed.clone();
         let begin = scope::now_ms();
-        let outcome = relaxed.map(|relaxed| job.relaxed_chunk(&relaxed, count));
-        if let Some(Err(why)) = &outcome {
+        let threads = match relaxed {
+            Some(relaxed) => job.relaxed_chunk(&relaxed, count).await,
+            None => Ok(0),
+        };
+        if let Err(why) = &threads {
             without_relaxed(why);
             self.0.borrow_mut().relaxed = None;
         }
-        job.relaxed_simd = matches!(outcome, Some(Ok(())));
+        let threads = threads.unwrap_or(0);
+        job.relaxed_simd = threads > 0;
+        job.threads = threads.max(1);
         if !job.relaxed_simd {
             job.own_chunk(count);
         }
@@ -903,19 +923,11 @@ impl Job {
         });
     }
 
-    /// Draws them by the sampler for relaxed SIMD.
-    fn relaxed_chunk(&mut self, relaxed: &Rc<Relaxed>, count: u32) -> Result<(), String> {
-        let mut loaded = self.model.in_relaxed.borrow_mut();
-        let model = match loaded.take() {
-            Some(model) => model,
-            None => {
-                let (start, steps) = self.model.walk;
-                relaxed.load(&self.model.weights, start, steps)?
-            }
-        };
+    /// Draws them by the sampler for relaxed SIMD. Returns how many threads did.
+    async fn relaxed_chunk(&mut self, relaxed: &Rc<Relaxed>, count: u32) -> Result<u32, String> {
         let rollout = self.plan.rollout(self.tally.drawn());
         let (counts, paths) = self.tally.parts();
-        let drawn = loaded.insert(model).draw(Draw {
+        let draw = Draw {
             model: 0,
             table: self.device == DeviceUsed::CpuTable,
             rollout,
@@ -924,13 +936,14 @@ impl Job {
             range: counts.range(),
             bins: counts.bins() as u32,
             midpoints: counts.midpoints().to_vec(),
-        })?;
+        };
+        let (drawn, threads) = self.model.within(relaxed)?.draw(&draw).await?;
         counts.merge_counts(&drawn.counts);
         self.tally.add_paths(&Trajectories {
             steps: rollout.steps,
             states: drawn.paths,
         });
-        Ok(())
+        Ok(threads)
     }
 
     /// The answer, with the exact part computed.
@@ -949,6 +962,7 @@ impl Job {
             snapshot: self.plan.request.snapshot,
             device: self.device,
             relaxed_simd: self.relaxed_simd,
+            threads: self.threads,
             placeholder: self.model.log_z.is_none(),
             sampled: self.tally.drawn(),
             sampling_ms: self.sampling_ms,

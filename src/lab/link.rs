@@ -276,7 +276,7 @@ impl RunLink {
                 }
                 self.send(&ToEngine::Start {
                     files: Files::default(),
-                    kernels: false,
+                    threads: 0,
                     gpu: true,
                 });
                 let waiting = self.line.try_update_value(|line| {

@@ -13,8 +13,8 @@ use gflownet_tour_widgets::format::{UNKNOWN, fixed, percent, place, thousands};
 use gflownet_tour_widgets::picture::CELLS;
 use gflownet_tour_widgets::record::Fate;
 use gflownet_tour_widgets::screen::Screen;
-use gflownet_tour_widgets::worker::{listen, start_worker};
-use js_sys::{Reflect, Uint8Array};
+use gflownet_tour_widgets::worker::{cores, listen, start_worker};
+use js_sys::Uint8Array;
 use leptos::html;
 use leptos::prelude::*;
 use std::time::Duration;
@@ -42,14 +42,6 @@ struct Line {
     /// Which ensemble, counted; words of an earlier one's workers are not heard.
     generation: u32,
     silent_ticks: u32,
-}
-
-/// The browser's cores; one where it does not say.
-fn cores() -> usize {
-    let of = |object: &wasm_bindgen::JsValue, name: &str| Reflect::get(object, &name.into()).ok();
-    let navigator = of(&js_sys::global(), "navigator");
-    let cores = navigator.and_then(|navigator| of(&navigator, "hardwareConcurrency")?.as_f64());
-    cores.map_or(1, |cores| cores as usize)
 }
 
 impl SeedsLink {

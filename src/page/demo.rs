@@ -439,18 +439,27 @@ fn Readout(
         })
     });
     let runner = move || {
-        drawn.with(|d| match d.as_ref().map(|d| (d.device, d.relaxed_simd)) {
-            None => UNKNOWN.to_owned(),
-            Some((DeviceUsed::Cpu, false)) => "CPU, network".to_owned(),
-            Some((DeviceUsed::Cpu, true)) => "CPU, network, relaxed SIMD".to_owned(),
-            Some((DeviceUsed::CpuTable, false)) => "CPU, network tabulated".to_owned(),
-            Some((DeviceUsed::CpuTable, true)) => "CPU, network tabulated, relaxed SIMD".to_owned(),
-            Some((DeviceUsed::WebGpu, _)) => engine.state.with(|state| match state {
-                EngineState::Settled(GpuStatus::Running { adapter }) => {
-                    format!("WebGPU, {adapter}")
+        drawn.with(|d| {
+            let Some(d) = d else {
+                return UNKNOWN.to_owned();
+            };
+            let way = match d.device {
+                DeviceUsed::Cpu => "network",
+                DeviceUsed::CpuTable => "network tabulated",
+                DeviceUsed::WebGpu => {
+                    return engine.state.with(|state| match state {
+                        EngineState::Settled(GpuStatus::Running { adapter }) => {
+                            format!("WebGPU, {adapter}")
+                        }
+                        _ => "WebGPU".to_owned(),
+                    });
                 }
-                _ => "WebGPU".to_owned(),
-            }),
+            };
+            let simd = if d.relaxed_simd { ", relaxed SIMD" } else { "" };
+            match d.threads {
+                0 | 1 => format!("CPU, {way}{simd}"),
+                threads => format!("CPU, {way}{simd}, {threads} threads"),
+            }
         })
     };
     let sampled = move || {

@@ -8,7 +8,7 @@ use gflownet_tour_core::message::{
     StudyResult, ToEngine, check_build, decode, encode,
 };
 use gflownet_tour_widgets::numbers;
-use gflownet_tour_widgets::worker::{WORKER, beside_the_page, listen, start_worker};
+use gflownet_tour_widgets::worker::{WORKER, beside_the_page, cores, listen, start_worker};
 use js_sys::Uint8Array;
 use leptos::prelude::*;
 use std::sync::Arc;
@@ -444,7 +444,7 @@ impl Engine {
         let gpu = self.restarted.with_untracked(Option::is_none);
         self.send(&ToEngine::Start {
             files,
-            kernels: true,
+            threads: cores() as u32,
             gpu,
         });
         let further = self.link.with_value(|link| link.further.clone());

@@ -4,7 +4,7 @@
 //!
 //! Both ends are built from one source: the format needs no version.
 
-use crate::sampler::Sampler;
+use crate::sampler::{BLOCK, Sampler};
 use gflownet_tour_core::counts::Counts;
 use gflownet_tour_core::message;
 use gflownet_tour_core::policy::{Inputs, Policy, StdRange};
@@ -73,6 +73,49 @@ pub struct Drawn {
     pub counts: Counts,
     /// Row-major [paths, steps + 1], start included.
     pub paths: Vec<f32>,
+}
+
+impl Draw {
+    /// The fewest trajectories of a share, by the network and by its table: they take one to two
+    /// milliseconds, many times what it takes to hand them over.
+    const SMALLEST: [u32; 2] = [1_024, 16_384];
+
+    /// Cuts it into at most `most` draws, one for each thread, which follow each other and together
+    /// are it. Of what is too little to be shared there is one.
+    pub fn shares(&self, most: usize) -> Vec<Draw> {
+        // The sampler walks blocks of so many.
+        let unit = BLOCK as u32;
+        let worth = self.count / Self::SMALLEST[usize::from(self.table)];
+        let number = worth.clamp(1, most.max(1) as u32);
+        let each = (self.count / number).next_multiple_of(unit);
+        let share = |i: u32| {
+            let begin = (i * each).min(self.count);
+            let end = if i + 1 == number {
+                self.count
+            } else {
+                ((i + 1) * each).min(self.count)
+            };
+            Draw {
+                rollout: Rollout {
+                    first: self.rollout.first.wrapping_add(begin),
+                    ..self.rollout
+                },
+                count: end - begin,
+                paths: self.paths.saturating_sub(begin).min(end - begin),
+                midpoints: self.midpoints.clone(),
+                ..*self
+            }
+        };
+        (0..number).map(share).collect()
+    }
+}
+
+impl Drawn {
+    /// Takes in the draw that follows.
+    pub fn join(&mut self, next: &Drawn) {
+        self.counts.merge_counts(&next.counts);
+        self.paths.extend_from_slice(&next.paths);
+    }
 }
 
 impl Weights {
@@ -252,6 +295,48 @@ mod tests {
             );
             let gone = ask(&mut kernels, &Request::Draw(draw(false)));
             assert!(matches!(gone, Answer::Refused(_)));
+        }
+    }
+
+    #[test]
+    fn shares_of_a_draw_are_together_the_draw() {
+        let policy = Policy::init(16, &mut ThreefryRng::new(2, 0));
+        let mut kernels = Kernels::default();
+        let load = Request::Load {
+            model: 3,
+            weights: Weights::of(&policy),
+            start: 0.0,
+            steps: 5,
+        };
+        assert_eq!(ask(&mut kernels, &load), Answer::Done);
+        let mut drawn = |draw: Draw| match ask(&mut kernels, &Request::Draw(draw)) {
+            Answer::Drawn(drawn) => drawn,
+            other => panic!("{other:?}"),
+        };
+        for (table, count, most, expected) in [
+            (false, 1_000, 4, 1),
+            (false, 2_500, 4, 2),
+            (false, 10_000, 1, 1),
+            (false, 10_001, 3, 3),
+            (true, 20_000, 4, 1),
+            (true, 70_000, 0, 1),
+            (true, 70_007, 4, 4),
+        ] {
+            // The paths of the first share, and some of the second's where there is one.
+            for paths in [70, 1_300] {
+                let draw = Draw {
+                    count,
+                    paths,
+                    ..draw(table)
+                };
+                let shares = draw.shares(most);
+                assert_eq!(shares.len(), expected, "{count}");
+                let mut joined = drawn(shares[0].clone());
+                for share in &shares[1..] {
+                    joined.join(&drawn(share.clone()));
+                }
+                assert_eq!(joined, drawn(draw));
+            }
         }
     }
 

@@ -1,9 +1,10 @@
 //! Workers with the engine, and what else lies beside the page.
 
 use gflownet_tour_core::files::Files;
+use js_sys::Reflect;
 use leptos::prelude::*;
-use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Event, EventTarget, Url, Worker, WorkerOptions, WorkerType};
 
 /// The worker's script, beside the page.
@@ -27,6 +28,14 @@ pub fn start_worker() -> Result<Worker, String> {
     options.set_type(WorkerType::Module);
     Worker::new_with_options(&url, &options)
         .map_err(|error| format!("{WORKER} could not be started: {error:?}"))
+}
+
+/// The machine's cores, as far as the browser says; one where it does not.
+pub fn cores() -> usize {
+    let of = |object: &JsValue, name: &str| Reflect::get(object, &name.into()).ok();
+    let navigator = of(&js_sys::global(), "navigator");
+    let cores = navigator.and_then(|navigator| of(&navigator, "hardwareConcurrency")?.as_f64());
+    cores.map_or(1, |cores| cores as usize)
 }
 
 /// The files in the page's own folder, by the table in its HTML.

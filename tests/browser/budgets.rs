@@ -65,7 +65,9 @@ fn the_page_stays_within_its_budgets() {
         (
             "the engine's JavaScript and the sampler for relaxed SIMD",
             60_000,
-            Box::new(|name| ["engine.js", "worker.js", "kernels.wasm"].contains(&name)),
+            Box::new(|name| {
+                ["engine.js", "worker.js", "thread.js", "kernels.wasm"].contains(&name)
+            }),
         ),
         (
             "the weights of the demos",

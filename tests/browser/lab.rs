@@ -388,7 +388,7 @@ fn trained_in_a_worker(visit: &mut Visit, settings: &Settings, gpu: bool) -> (Re
     };
     let start = ToEngine::Start {
         files: Files::default(),
-        kernels: false,
+        threads: 0,
         gpu,
     };
     let start = encode(&start).unwrap();

@@ -372,6 +372,78 @@ fn relaxed_simd_is_used_and_its_file_may_fail() {
     assert!(shown.iter().all(|tv| *tv == shown[0]), "{shown:?}");
 }
 
+/// Large batches are drawn by several threads, where they run; who draws changes nothing.
+#[test]
+fn threads_draw_the_same_and_any_may_fail() {
+    type Fault = fn(&Site);
+    let faults: [(&str, Fault); 5] = [
+        ("none", |_| {}),
+        ("missing", |site| site.hide("thread.js")),
+        ("that do not start", |site| {
+            site.edit("thread.js", |_| b"throw new Error('today not');".to_vec());
+        }),
+        ("that fail in a batch", |site| {
+            site.edit("thread.js", |script| {
+                [
+                    &script,
+                    &b"const sound = onmessage; let asked = 0;
+                       onmessage = (event) => {
+                           if (++asked === 4) throw new Error('now not');
+                           sound(event);
+                       };"[..],
+                ]
+                .concat()
+            });
+        }),
+        ("that fall silent", |site| {
+            site.edit("thread.js", |script| {
+                [
+                    &script,
+                    &b"const sound = onmessage; let asked = 0;
+                       onmessage = (event) => { if (++asked < 4) sound(event); };"[..],
+                ]
+                .concat()
+            });
+        }),
+    ];
+    let name = "four_mode";
+    let runner = format!("{}.querySelector('.readout').textContent", demo(name));
+    let mut shown: Vec<[String; 2]> = Vec::new();
+    for (fault, spoil) in faults {
+        let Some(mut visit) = visit(Gpu::Denied, |site| {
+            site.edit("start.js", |script| {
+                let three =
+                    b"Object.defineProperty(navigator, 'hardwareConcurrency', { value: 3 });\n";
+                [&three[..], &script].concat()
+            });
+            spoil(site);
+        }) else {
+            return;
+        };
+        visit.shows(name, "model", "table");
+        visit.set(name, "select.device", "cpu");
+        visit.set(name, "select.count", "50000");
+        // The first of these batches starts the threads.
+        for temperature in ["0.5", "0.6", "0.7"] {
+            visit.set(name, "input.temperature", temperature);
+            shown.push([visit.data(name, "histogram"), visit.data(name, "tv")]);
+        }
+        let text = visit.chrome.text(&runner);
+        assert!(text.contains("relaxed SIMD"), "{fault}: {text}");
+        assert!(visit.site.times_asked("thread.js") > 0, "{fault}");
+        let is_sound = fault == "none";
+        assert_eq!(text.contains("3 threads"), is_sound, "{fault}: {text}");
+        match is_sound {
+            true => visit.went_well(),
+            false => visit.lacked("thread.js"),
+        }
+    }
+    assert!(
+        shown.chunks(3).all(|three| three == &shown[..3]),
+        "{shown:?}"
+    );
+}
+
 #[test]
 fn the_controls_change_the_figure() {
     let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {

@@ -25,8 +25,8 @@ const TRUNK: [u32; 3] = [0, 21, 14];
 /// The rustup toolchain made from the distribution's Rust where rustup cannot fetch the target.
 const LINKED: &str = "gflownet-tour-wasm";
 
-/// Debian's current Rust with its library's source, from which Cargo builds the library for
-/// wasm32, and the linker. If updating, also update [`LINKER`].
+/// Debian's current Rust with its library's source, from which [`debian_toolchain`] builds the library
+/// for wasm32, and the linker. If updating, also update [`LINKER`].
 const DEBIAN_RUST: [&str; 6] = [
     "rustc-web",
     "cargo-web",
@@ -42,13 +42,16 @@ const LINKER: &str = "wasm-ld-22";
 /// cargo-deny audits the dependencies.
 const CARGO_DENY: &str = "0.20.2";
 
+/// A part of an environment.
+type Variables = Vec<(&'static str, OsString)>;
+
 /// How to call what builds the page.
 pub struct Tools {
     trunk: PathBuf,
     /// PATH, with our own tools first.
     path: OsString,
     /// What makes a Cargo call able to compile for wasm32.
-    wasm: Vec<(&'static str, &'static str)>,
+    wasm: Variables,
 }
 
 impl Tools {
@@ -67,7 +70,7 @@ impl Tools {
     pub fn wasm(&self, mut command: Command) -> Command {
         command
             .env("PATH", &self.path)
-            .envs(self.wasm.iter().copied());
+            .envs(self.wasm.iter().map(|(name, value)| (name, value)));
         command
     }
 }
@@ -119,41 +122,43 @@ pub fn page(root: &Path) -> Result<Tools> {
 }
 
 /// A compiler that has the wasm32 target; the result is the environment that selects it.
-fn wasm_target(root: &Path) -> Result<Vec<(&'static str, &'static str)>> {
-    let has_target = || {
-        output(Command::new("rustc").args(["--print", "sysroot"])).is_some_and(|sysroot| {
-            Path::new(sysroot.trim())
-                .join("lib/rustlib")
-                .join(WASM)
-                .join("lib")
-                .is_dir()
-        })
+fn wasm_target(root: &Path) -> Result<Variables> {
+    let sysroot_with_target = |rustc: &mut Command| {
+        let sysroot = PathBuf::from(printed(rustc, "sysroot")?);
+        library(&sysroot).is_dir().then_some(sysroot)
     };
+    let has_target = || sysroot_with_target(&mut Command::new("rustc")).is_some();
     if has_target() {
         return Ok(Vec::new());
     }
 
-    // The way of machines that no Rust server serves: Debian's Rust, which brings its library's
-    // source, through a rustup toolchain that points at it.
-    let linked = vec![
-        ("RUSTUP_TOOLCHAIN", LINKED),
-        ("RUSTC_BOOTSTRAP", "1"),
-        ("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort"),
-        ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", LINKER),
-    ];
+    // The way of machines that no Rust server serves: Debian's Rust and a library for wasm32 made
+    // from the source that it brings.
     let needed = minimum_rust(&read(&root.join("Cargo.toml"))?);
     let new_enough = |rustc: &mut Command| {
         output(rustc.arg("--version")).and_then(|printed| version(&printed)) >= needed
     };
     let debian_is_here = || {
-        new_enough(&mut Command::new("/usr/bin/rustc"))
+        new_enough(&mut debian("rustc"))
             && Path::new("/usr/bin/cargo-clippy").exists()
             && Path::new("/usr/lib/rustlib/src/rust/library/Cargo.lock").exists()
             && on_path(LINKER).is_some()
     };
-    let linked_is_here = || new_enough(Command::new("rustc").env("RUSTUP_TOOLCHAIN", LINKED));
-    if debian_is_here() && linked_is_here() {
-        return Ok(linked);
+    let linked = || {
+        let sysroot = sysroot_with_target(Command::new("rustc").env("RUSTUP_TOOLCHAIN", LINKED))?;
+        let is_current = debian_folder().is_ok_and(|folder| folder == sysroot);
+        let variables: Variables = vec![
+            ("RUSTUP_TOOLCHAIN", LINKED.into()),
+            ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", LINKER.into()),
+            // Clippy asks no rustc for it.
+            ("SYSROOT", sysroot.into()),
+        ];
+        is_current.then_some(variables)
+    };
+    if debian_is_here()
+        && let Some(variables) = linked()
+    {
+        return Ok(variables);
     }
 
     if on_path("rustup").is_none() {
@@ -181,10 +186,132 @@ fn wasm_target(root: &Path) -> Result<Vec<(&'static str, &'static str)>> {
              `rustup target add {WASM}`"
         )));
     }
+    let folder = debian_toolchain()?;
     run(Command::new("rustup")
-        .args(["toolchain", "link", LINKED, "/usr"])
+        .args(["toolchain", "link", LINKED])
+        .arg(&folder)
         .stdin(Stdio::null()))?;
-    Ok(linked)
+    linked().ok_or_else(|| {
+        Failure::Failed(format!(
+            "Debian's Rust in {} has no {WASM} target: remove that folder and try again, or connect to \
+             the internet and run `rustup target add {WASM}`",
+            folder.display()
+        ))
+    })
+}
+
+/// Where a sysroot has its library for wasm32.
+fn library(sysroot: &Path) -> PathBuf {
+    sysroot.join("lib/rustlib").join(WASM).join("lib")
+}
+
+/// A program of Debian's Rust.
+fn debian(program: &str) -> Command {
+    Command::new(Path::new("/usr/bin").join(program))
+}
+
+/// What `rustc --print` says of `what`.
+fn printed(rustc: &mut Command, what: &str) -> Option<String> {
+    output(rustc.args(["--print", what])).map(|printed| printed.trim().to_owned())
+}
+
+/// Where the toolchain of Debian's Rust is made: a folder for each version.
+fn debian_folder() -> Result<PathBuf> {
+    let printed = output(debian("rustc").arg("--version")).unwrap_or_default();
+    let found = version(&printed).unwrap_or_default();
+    let name = format!("rust-{}", found.map(|part| part.to_string()).join("."));
+    Ok(tools_folder()?.join(name))
+}
+
+/// Debian's Rust as a toolchain with a library for wasm32. Debian's programs take their library from
+/// /usr, so the toolchain's rustc is a script that names another place.
+///
+/// The library is made once, by Cargo's `build-std`. As a variable for every build that would cost a
+/// library for each profile, and one for the native programs of the build, too.
+#[cfg(unix)]
+fn debian_toolchain() -> Result<PathBuf> {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    let folder = debian_folder()?;
+    if library(&folder).is_dir() {
+        return Ok(folder);
+    }
+    println!(
+        "setup: compiling Rust's library for {WASM} into {} (half a minute, once)",
+        folder.display()
+    );
+    let new = tools_folder()?.join("build-rust");
+    let source = new.join("library");
+    let failed = |what: &Path, why: std::io::Error| {
+        Failure::Failed(format!("cannot write {}: {why}", what.display()))
+    };
+    let written = |path: PathBuf, text: &str| {
+        let parent = path.parent().unwrap_or(&path);
+        fs::create_dir_all(parent)
+            .and_then(|()| fs::write(&path, text))
+            .map_err(|why| failed(&path, why))
+    };
+    // What an interrupted run has left, if there was one.
+    let _ = fs::remove_dir_all(&new);
+    written(
+        source.join("Cargo.toml"),
+        "[package]\nname = \"library\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n",
+    )?;
+    written(source.join("src/lib.rs"), "#![no_std]\n")?;
+    run(debian("cargo")
+        .args(["build", "--release", "--target", WASM])
+        .arg("-Zbuild-std=std,panic_abort")
+        .current_dir(&source)
+        .stdin(Stdio::null())
+        .env("RUSTC", "/usr/bin/rustc")
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("CARGO_TARGET_DIR", "target"))?;
+
+    let toolchain = new.join("toolchain");
+    let to = library(&toolchain);
+    fs::create_dir_all(&to).map_err(|why| failed(&to, why))?;
+    let made = source.join("target").join(WASM).join("release/deps");
+    for entry in fs::read_dir(&made)
+        .map_err(|why| failed(&made, why))?
+        .flatten()
+    {
+        let path = entry.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "rlib")
+        {
+            let copy = to.join(entry.file_name());
+            fs::rename(&path, &copy).map_err(|why| failed(&copy, why))?;
+        }
+    }
+    written(
+        toolchain.join("bin/rustc"),
+        &format!(
+            "#!/bin/sh\nexec /usr/bin/rustc --sysroot '{}' \"$@\"\n",
+            folder.display().to_string().replace('\'', r"'\''")
+        ),
+    )?;
+    let rustc = toolchain.join("bin/rustc");
+    fs::set_permissions(&rustc, fs::Permissions::from_mode(0o755))
+        .map_err(|why| failed(&rustc, why))?;
+    let native = printed(&mut debian("rustc"), "host-tuple").unwrap_or_default();
+    for path in [
+        "bin/cargo",
+        "bin/cargo-clippy",
+        "bin/clippy-driver",
+        &format!("lib/rustlib/{native}"),
+    ] {
+        let link = toolchain.join(path);
+        symlink(Path::new("/usr").join(path), &link).map_err(|why| failed(&link, why))?;
+    }
+    fs::rename(&toolchain, &folder).map_err(|why| failed(&folder, why))?;
+    let _ = fs::remove_dir_all(&new);
+    Ok(folder)
+}
+
+#[cfg(not(unix))]
+fn debian_toolchain() -> Result<PathBuf> {
+    Err(Failure::Failed("there is no Debian here".into()))
 }
 
 /// rustfmt and Clippy.
@@ -455,7 +582,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lockfile_tells_the_version_of_wasm_bindgen() {
+    fn the_lockfile_tells_the_version_wasm_bindgen() {
         let lock = "[[package]]\nname = \"wasm-bindgen-futures\"\nversion = \"0.4.1\"\n\n\
                     [[package]]\nname = \"wasm-bindgen\"\nversion = \"0.2.130\"\n";
         assert_eq!(wasm_bindgen_version(lock).as_deref(), Some("0.2.130"));
