@@ -458,7 +458,7 @@ fn Readout(
             let simd = if d.relaxed_simd { ", relaxed SIMD" } else { "" };
             match d.threads {
                 0 | 1 => format!("CPU, {way}{simd}"),
-                threads => format!("CPU, {way}{simd}, {threads} threads"),
+                threads => format!("CPU, {way}{simd}, {threads}\u{a0}threads"),
             }
         })
     };

@@ -7,6 +7,7 @@ use crate::socket::Socket;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,18 @@ use std::time::{Duration, Instant};
 
 /// Two browsers at once slow each other down until waits end too early.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// How long an answer is waited for, and one about memory.
+const PATIENCE: Duration = Duration::from_secs(120);
+const MEMORY_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Whether a read ended because nothing came in time.
+fn is_late(why: &io::Error) -> bool {
+    matches!(
+        why.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
+}
 
 /// Waits until no other browser of these tests runs; none is started while the answer lives.
 pub fn turn() -> MutexGuard<'static, ()> {
@@ -54,6 +67,8 @@ pub struct Chrome {
     /// Console errors and uncaught exceptions of the page and its workers.
     problems: Vec<String>,
     runs_scripts: bool,
+    /// The last question about memory that was not answered in time.
+    unanswered: Option<String>,
     /// Events that are still to be waited for.
     events: VecDeque<Value>,
     _profile: tempfile::TempDir,
@@ -104,8 +119,7 @@ impl Chrome {
             if let Some((port, path)) = written.split_once('\n')
                 && let Ok(port) = port.parse()
             {
-                break Socket::connect(port, path.trim(), Duration::from_secs(120))
-                    .expect("Chrome listens");
+                break Socket::connect(port, path.trim(), PATIENCE).expect("Chrome listens");
             }
             assert!(Instant::now() < deadline, "Chrome did not start in 60 s");
             sleep(Duration::from_millis(20));
@@ -120,6 +134,7 @@ impl Chrome {
             last_id: 0,
             problems: Vec::new(),
             runs_scripts: true,
+            unanswered: None,
             events: VecDeque::new(),
             _profile: profile,
             _turn: turn,
@@ -206,19 +221,37 @@ impl Chrome {
 
     /// What the page and its workers hold after a collection of garbage.
     pub fn memory(&mut self) -> Memory {
+        // Now and then Chromium never answers one of these questions, and answers all of them when it
+        // is asked anew.
+        let mut unanswered = Vec::new();
+        for _ in 0..3 {
+            self.socket.be_patient(MEMORY_PATIENCE).expect("it is open");
+            self.unanswered = None;
+            let memory = self.memory_once();
+            self.socket.be_patient(PATIENCE).expect("it is open");
+            match self.unanswered.take() {
+                None => return memory,
+                Some(question) => {
+                    eprintln!("chrome: {question} was not answered");
+                    unanswered.push(question);
+                }
+            }
+        }
+        panic!("Chrome does not tell its memory: {unanswered:?}");
+    }
+
+    fn memory_once(&mut self) -> Memory {
         let mut memory = Memory::default();
         let page = self.session.clone();
         // What the browser would give back when memory is short is not held.
-        self.call(
-            "Memory.simulatePressureNotification",
-            json!({ "level": "critical" }),
-        );
+        let pressure = json!({ "level": "critical" });
+        let _ = self.call_in(&page, "Memory.simulatePressureNotification", pressure);
         for session in self.workers.clone().into_iter().chain([page]) {
             // A worker may have ended meanwhile, and then holds nothing.
             let _ = self.held(&session, &mut memory);
         }
         let processes = self.call_in("", "SystemInfo.getProcessInfo", json!({}));
-        let processes = processes.expect("the browser knows its processes");
+        let processes = processes.unwrap_or_default();
         for process in processes["processInfo"].as_array().into_iter().flatten() {
             if process["type"] == "renderer" {
                 memory.resident += resident(process["id"].as_u64().unwrap_or(0));
@@ -491,7 +524,15 @@ impl Chrome {
         let is_worker = is_there(self);
         let id = self.send(session, method, parameters);
         loop {
-            let Some(answer) = self.receive() else {
+            let received = match self.try_receive() {
+                Err(why) if self.socket.patience() < PATIENCE && is_late(&why) => {
+                    let whom = if is_worker { "a worker" } else { "the page" };
+                    self.unanswered = Some(format!("{method} to {whom}"));
+                    return Err(json!("no answer"));
+                }
+                received => received.expect("Chrome answers within 2 minutes"),
+            };
+            let Some(answer) = received else {
                 if is_worker && !is_there(self) {
                     return Err(json!("this worker ended"));
                 }
@@ -521,13 +562,14 @@ impl Chrome {
 
     /// Read one message: an answer is returned, an event is dealt with.
     fn receive(&mut self) -> Option<Value> {
-        let message = self
-            .socket
-            .receive()
-            .expect("Chrome answers within 2 minutes");
+        self.try_receive().expect("Chrome answers within 2 minutes")
+    }
+
+    fn try_receive(&mut self) -> io::Result<Option<Value>> {
+        let message = self.socket.receive()?;
         let message: Value = serde_json::from_str(&message).expect("Chrome speaks JSON");
         if message.get("id").is_some() {
-            return Some(message);
+            return Ok(Some(message));
         }
         let parameters = &message["params"];
         match message["method"].as_str().unwrap_or_default() {
@@ -575,7 +617,7 @@ impl Chrome {
             }
             _ => self.events.push_back(message),
         }
-        None
+        Ok(None)
     }
 }
 

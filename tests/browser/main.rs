@@ -432,7 +432,7 @@ fn threads_draw_the_same_and_any_may_fail() {
         assert!(text.contains("relaxed SIMD"), "{fault}: {text}");
         assert!(visit.site.times_asked("thread.js") > 0, "{fault}");
         let is_sound = fault == "none";
-        assert_eq!(text.contains("3 threads"), is_sound, "{fault}: {text}");
+        assert_eq!(text.contains("3\u{a0}threads"), is_sound, "{fault}: {text}");
         match is_sound {
             true => visit.went_well(),
             false => visit.lacked("thread.js"),
