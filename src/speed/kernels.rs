@@ -236,6 +236,15 @@ mod tests {
         message::decode(&kernels.answer(&message::encode(request).unwrap())).unwrap()
     }
 
+    fn load(policy: &Policy<f32>) -> Request {
+        Request::Load {
+            model: 3,
+            weights: Weights::of(policy),
+            start: 0.0,
+            steps: 5,
+        }
+    }
+
     fn draw(table: bool) -> Draw {
         Draw {
             model: 3,
@@ -266,13 +275,7 @@ mod tests {
             let policy = Policy::init_with(inputs, 16, &mut ThreefryRng::new(2, 0))
                 .with_std_range(std_range);
             let mut kernels = Kernels::default();
-            let load = Request::Load {
-                model: 3,
-                weights: Weights::of(&policy),
-                start: 0.0,
-                steps: 5,
-            };
-            assert_eq!(ask(&mut kernels, &load), Answer::Done);
+            assert_eq!(ask(&mut kernels, &load(&policy)), Answer::Done);
             for table in [false, true] {
                 let draw = draw(table);
                 let plain = draw.rollout.draw(&policy, 1_000);
@@ -302,13 +305,7 @@ mod tests {
     fn shares_of_a_draw_are_together_the_draw() {
         let policy = Policy::init(16, &mut ThreefryRng::new(2, 0));
         let mut kernels = Kernels::default();
-        let load = Request::Load {
-            model: 3,
-            weights: Weights::of(&policy),
-            start: 0.0,
-            steps: 5,
-        };
-        assert_eq!(ask(&mut kernels, &load), Answer::Done);
+        assert_eq!(ask(&mut kernels, &load(&policy)), Answer::Done);
         let mut drawn = |draw: Draw| match ask(&mut kernels, &Request::Draw(draw)) {
             Answer::Drawn(drawn) => drawn,
             other => panic!("{other:?}"),

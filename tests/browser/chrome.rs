@@ -221,8 +221,7 @@ impl Chrome {
 
     /// What the page and its workers hold after a collection of garbage.
     pub fn memory(&mut self) -> Memory {
-        // Now and then Chromium never answers one of these questions, and answers all of them when it
-        // is asked anew.
+        // Now and then Chromium never answered one of these questions; why is not known.
         let mut unanswered = Vec::new();
         for _ in 0..3 {
             self.socket.be_patient(MEMORY_PATIENCE).expect("it is open");
@@ -245,13 +244,17 @@ impl Chrome {
         let page = self.session.clone();
         // What the browser would give back when memory is short is not held.
         let pressure = json!({ "level": "critical" });
-        let _ = self.call_in(&page, "Memory.simulatePressureNotification", pressure);
+        let told = self.call_in(&page, "Memory.simulatePressureNotification", pressure);
+        assert!(told.is_ok() || self.unanswered.is_some(), "{told:?}");
         for session in self.workers.clone().into_iter().chain([page]) {
             // A worker may have ended meanwhile, and then holds nothing.
             let _ = self.held(&session, &mut memory);
         }
         let processes = self.call_in("", "SystemInfo.getProcessInfo", json!({}));
-        let processes = processes.unwrap_or_default();
+        if self.unanswered.is_some() {
+            return memory;
+        }
+        let processes = processes.expect("the browser knows its processes");
         for process in processes["processInfo"].as_array().into_iter().flatten() {
             if process["type"] == "renderer" {
                 memory.resident += resident(process["id"].as_u64().unwrap_or(0));
