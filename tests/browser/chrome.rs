@@ -10,12 +10,19 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::sleep;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread::{available_parallelism, sleep};
 use std::time::{Duration, Instant};
 
-/// Two browsers at once slow each other down until waits end too early.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// How many browsers of these tests run.
+static RUNNING: Mutex<usize> = Mutex::new(0);
+static ONE_ENDED: Condvar = Condvar::new();
+
+/// How many may: one leaves half of two cores idle, more than the machine has cores slow each other down
+/// until waits end too early, and more than four want much memory.
+fn lanes() -> usize {
+    available_parallelism().map_or(1, |cores| cores.get().min(4))
+}
 
 /// How long an answer is waited for, and one about memory.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -29,9 +36,24 @@ fn is_late(why: &io::Error) -> bool {
     )
 }
 
-/// Waits until no other browser of these tests runs; none is started while the answer lives.
-pub fn turn() -> MutexGuard<'static, ()> {
-    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+/// Leave to run a browser, given back when dropped.
+pub struct Turn(());
+
+/// Waits until another browser may run.
+pub fn turn() -> Turn {
+    let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut running = ONE_ENDED
+        .wait_while(running, |running| *running >= lanes())
+        .unwrap_or_else(PoisonError::into_inner);
+    *running += 1;
+    Turn(())
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        ONE_ENDED.notify_one();
+    }
 }
 
 /// Whether the browser may use WebGPU.
@@ -72,7 +94,7 @@ pub struct Chrome {
     /// Events that are still to be waited for.
     events: VecDeque<Value>,
     _profile: tempfile::TempDir,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Turn,
 }
 
 impl Chrome {
@@ -321,10 +343,10 @@ impl Chrome {
             .unwrap_or_else(|| panic!("{expression} gave {value}, not a number"))
     }
 
-    /// Wait until the JavaScript condition holds; fails after a minute with what the page says.
+    /// Wait until the JavaScript condition holds; fails after two minutes with what the page says.
     #[track_caller]
     pub fn until(&mut self, condition: &str) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + PATIENCE;
         while self.eval(condition) != Value::Bool(true) {
             if Instant::now() > deadline {
                 let page = self.text(
@@ -333,7 +355,7 @@ impl Chrome {
                      + d.querySelector('.status')?.textContent).join('\\n')",
                 );
                 panic!(
-                    "after a minute this is still not so: {condition}\nproblems: {:#?}\nengine: {page}",
+                    "after two minutes this is still not so: {condition}\nproblems: {:#?}\nengine: {page}",
                     self.problems
                 );
             }

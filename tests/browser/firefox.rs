@@ -4,7 +4,7 @@
 //! program is needed. `GFLOWNET_TOUR_FIREFOX` names the browser, else `firefox-esr` or `firefox` is
 //! taken from PATH; where there is none, the test says that it was skipped.
 
-use crate::chrome::{Gpu, turn};
+use crate::chrome::{Gpu, Turn, turn};
 use crate::site::Site;
 use crate::socket::Socket;
 use crate::{demo, dist, painted, visit};
@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::MutexGuard;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use std::{env, fs};
@@ -28,7 +27,7 @@ struct Firefox {
     /// Errors that were logged.
     problems: Vec<String>,
     _profile: tempfile::TempDir,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Turn,
 }
 
 /// What a test profile needs: nothing is fetched but the page, and no WebGPU, where Firefox has it.

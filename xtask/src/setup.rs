@@ -11,8 +11,10 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::net::{TcpStream, ToSocketAddrs};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 /// The page's compilation target.
@@ -78,42 +80,52 @@ impl Tools {
 /// All that builds the page: the wasm32 target, Trunk and wasm-bindgen.
 pub fn page(root: &Path) -> Result<Tools> {
     let wasm = wasm_target(root)?;
+    let mut wanted = Vec::new();
     let mut folders = Vec::new();
 
     let trunk = match on_path("trunk").filter(|path| prints(path, trunk_fits)) {
         Some(path) => path,
         None => {
-            let wanted = TRUNK.map(|part| part.to_string()).join(".");
-            install(
-                "trunk",
-                &wanted,
+            let tool = Tool {
+                program: "trunk",
+                package: "trunk",
+                version: TRUNK.map(|part| part.to_string()).join("."),
                 // Locked: Trunk's own tested set. TLS is for its download of wasm-bindgen; its
                 // default features would add a look for updates at every start.
-                &["--locked", "--no-default-features", "--features", "rustls"],
-                "some 5 minutes",
-            )?
+                arguments: &["--locked", "--no-default-features", "--features", "rustls"],
+                // It starts others' work and copies files.
+                level: "0",
+            };
+            let path = tool.path()?;
+            wanted.push(tool);
+            path
         }
     };
 
-    let wanted = wasm_bindgen_version(&read(&root.join("Cargo.lock"))?).ok_or_else(|| {
-        Failure::Failed("Cargo.lock names no wasm-bindgen: restore it from git".into())
-    })?;
-    let fits = |found: [u32; 3]| version(&wanted) == Some(found);
+    let version_wanted =
+        wasm_bindgen_version(&read(&root.join("Cargo.lock"))?).ok_or_else(|| {
+            Failure::Failed("Cargo.lock names no wasm-bindgen: restore it from git".into())
+        })?;
+    let fits = |found: [u32; 3]| version(&version_wanted) == Some(found);
+    let tool = Tool {
+        program: "wasm-bindgen",
+        package: "wasm-bindgen-cli",
+        version: version_wanted.clone(),
+        // Not locked: a locked dependency of this version is no longer in the registry.
+        arguments: &[],
+        level: "1",
+    };
     if on_path("wasm-bindgen").is_some_and(|path| prints(&path, fits)) {
         // Trunk finds it there too.
-    } else if tool("wasm-bindgen", &wanted)?.exists() || !reachable("github.com:443") {
-        // Not locked: a locked dependency of this version is no longer in the registry.
-        let path = install_as(
-            "wasm-bindgen",
-            "wasm-bindgen-cli",
-            &wanted,
-            &[],
-            "some 3 minutes",
-        )?;
-        folders.extend(path.parent().map(Path::to_owned));
+    } else if tool.path()?.exists() || !reachable("github.com:443") {
+        folders.extend(tool.path()?.parent().map(Path::to_owned));
+        wanted.push(tool);
     } else {
-        println!("setup: Trunk will download wasm-bindgen {wanted} from GitHub (seconds, once)");
+        println!(
+            "setup: Trunk will download wasm-bindgen {version_wanted} from GitHub (seconds, once)"
+        );
     }
+    install(&wanted)?;
 
     folders.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
     let path = env::join_paths(folders)
@@ -335,7 +347,16 @@ pub fn rust_components() -> Result<()> {
 
 /// cargo-deny.
 pub fn cargo_deny() -> Result<PathBuf> {
-    install("cargo-deny", CARGO_DENY, &["--locked"], "some 5 minutes")
+    let tool = Tool {
+        program: "cargo-deny",
+        package: "cargo-deny",
+        version: CARGO_DENY.into(),
+        arguments: &["--locked"],
+        level: "1",
+    };
+    let path = tool.path()?;
+    install(&[tool])?;
+    Ok(path)
 }
 
 /// A Chrome or Chromium.
@@ -445,64 +466,100 @@ fn apt_install(packages: &[&str], otherwise: &str) -> Result<()> {
     apt(&install)
 }
 
-/// The path of `program` in our folder, installed there if it is not.
-fn install(program: &str, version: &str, arguments: &[&str], time: &str) -> Result<PathBuf> {
-    install_as(program, program, version, arguments, time)
+/// A program that Cargo compiles into our folder.
+struct Tool {
+    program: &'static str,
+    /// The package that has it.
+    package: &'static str,
+    version: String,
+    /// What else `cargo install` is told.
+    arguments: &'static [&'static str],
+    /// Its level of optimisation. These run for seconds in a build of minutes: compile time is what
+    /// counts.
+    level: &'static str,
 }
 
-/// [`install`], for a program of a package with another name.
-fn install_as(
-    program: &str,
-    package: &str,
-    version: &str,
-    arguments: &[&str],
-    time: &str,
-) -> Result<PathBuf> {
-    let path = tool(program, version)?;
-    if path.exists() {
-        return Ok(path);
+impl Tool {
+    fn folder(&self) -> Result<PathBuf> {
+        Ok(tools_folder()?.join(format!("{}-{}", self.program, self.version)))
     }
-    let folder = tools_folder()?;
-    let build = folder.join("build");
-    fs::create_dir_all(&build).map_err(|why| {
-        Failure::Failed(format!("cannot make the folder {}: {why}", build.display()))
-    })?;
+
+    /// Where [`install`] puts it.
+    fn path(&self) -> Result<PathBuf> {
+        let file = format!("{}{}", self.program, env::consts::EXE_SUFFIX);
+        Ok(self.folder()?.join("bin").join(file))
+    }
+
+    fn compile(&self, is_quiet: bool) -> Result<()> {
+        let folder = tools_folder()?;
+        let build = folder.join(format!("build-{}", self.program));
+        fs::create_dir_all(&build).map_err(|why| {
+            Failure::Failed(format!("cannot make the folder {}: {why}", build.display()))
+        })?;
+        let mut command = cargo(["install", self.package, "--version", &self.version]);
+        if is_quiet {
+            command.arg("--quiet");
+        }
+        run(command
+            .args(self.arguments)
+            .arg("--root")
+            .arg(self.folder()?)
+            // Outside the workspace, whose Cargo settings are not meant for tools.
+            .current_dir(&folder)
+            .stdin(Stdio::null())
+            // Kept until it is done, so that an interrupted build goes on where it stopped.
+            .env("CARGO_TARGET_DIR", &build)
+            .env("CARGO_PROFILE_RELEASE_LTO", "off")
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", self.level)
+            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"))?;
+        // Left-overs would cost only space.
+        let _ = fs::remove_dir_all(&build);
+        if self.path()?.exists() {
+            Ok(())
+        } else {
+            Err(Failure::Failed(format!(
+                "cargo install {} did not make {}",
+                self.package,
+                self.path()?.display()
+            )))
+        }
+    }
+}
+
+/// Compiles those of `tools` that our folder lacks, side by side: each has crates that all its others
+/// wait for.
+fn install(tools: &[Tool]) -> Result<()> {
+    let mut missing = Vec::new();
+    for tool in tools {
+        if !tool.path()?.exists() {
+            missing.push(tool);
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = missing
+        .iter()
+        .map(|tool| format!("{} {}", tool.program, tool.version))
+        .collect();
     println!(
-        "setup: compiling {program} {version} into {} ({time}, once)",
-        folder.display()
+        "setup: compiling {} into {} (some 5 minutes on two cores, once)",
+        names.join(" and "),
+        tools_folder()?.display()
     );
-    let root = folder.join(format!("{program}-{version}"));
-    run(cargo(["install", package, "--version", version])
-        .args(arguments)
-        .arg("--root")
-        .arg(&root)
-        // Outside the workspace, whose Cargo settings are not meant for tools.
-        .current_dir(&folder)
-        .stdin(Stdio::null())
-        // Kept until it is done, so that an interrupted build goes on where it stopped.
-        .env("CARGO_TARGET_DIR", &build)
-        // These run for seconds in a build of minutes: compile time is what counts.
-        .env("CARGO_PROFILE_RELEASE_LTO", "off")
-        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
-        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"))?;
-    // Left-overs would cost only space.
-    let _ = fs::remove_dir_all(&build);
-    if path.exists() {
-        Ok(path)
-    } else {
-        Err(Failure::Failed(format!(
-            "cargo install {package} did not make {}",
-            path.display()
-        )))
-    }
-}
-
-/// Where [`install`] puts `program`.
-fn tool(program: &str, version: &str) -> Result<PathBuf> {
-    Ok(tools_folder()?
-        .join(format!("{program}-{version}"))
-        .join("bin")
-        .join(format!("{program}{}", env::consts::EXE_SUFFIX)))
+    thread::scope(|scope| {
+        // Only the first, which takes longest, shows how far it is.
+        let running: Vec<_> = missing
+            .iter()
+            .enumerate()
+            .map(|(place, tool)| scope.spawn(move || tool.compile(place > 0)))
+            .collect();
+        let outcomes: Vec<Result<()>> = running
+            .into_iter()
+            .map(|it| it.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect();
+        outcomes.into_iter().collect()
+    })
 }
 
 fn tools_folder() -> Result<PathBuf> {
