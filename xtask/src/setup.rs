@@ -90,9 +90,9 @@ pub fn page(root: &Path) -> Result<Tools> {
                 program: "trunk",
                 package: "trunk",
                 version: TRUNK.map(|part| part.to_string()).join("."),
-                // Locked: Trunk's own tested set. TLS is for its download of wasm-bindgen; its
-                // default features would add a look for updates at every start.
-                arguments: &["--locked", "--no-default-features", "--features", "rustls"],
+                // Locked: Trunk's own tested set. Its default features are TLS for its download of
+                // wasm-bindgen, which we compile, and a look for updates at every start.
+                arguments: &["--locked", "--no-default-features"],
                 // It starts others' work and copies files.
                 level: "0",
             };
@@ -102,6 +102,8 @@ pub fn page(root: &Path) -> Result<Tools> {
         }
     };
 
+    // Our own Trunk downloads nothing.
+    let trunk_is_ours = !wanted.is_empty();
     let version_wanted =
         wasm_bindgen_version(&read(&root.join("Cargo.lock"))?).ok_or_else(|| {
             Failure::Failed("Cargo.lock names no wasm-bindgen: restore it from git".into())
@@ -111,13 +113,14 @@ pub fn page(root: &Path) -> Result<Tools> {
         program: "wasm-bindgen",
         package: "wasm-bindgen-cli",
         version: version_wanted.clone(),
-        // Not locked: a locked dependency of this version is no longer in the registry.
-        arguments: &[],
+        // Not locked: a locked dependency of this version is no longer in the registry. Its default
+        // feature is TLS, for another of its programs.
+        arguments: &["--bin", "wasm-bindgen", "--no-default-features"],
         level: "1",
     };
     if on_path("wasm-bindgen").is_some_and(|path| prints(&path, fits)) {
         // Trunk finds it there too.
-    } else if tool.path()?.exists() || !reachable("github.com:443") {
+    } else if trunk_is_ours || tool.path()?.exists() || !reachable("github.com:443") {
         folders.extend(tool.path()?.parent().map(Path::to_owned));
         wanted.push(tool);
     } else {
