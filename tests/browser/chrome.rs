@@ -7,7 +7,6 @@ use crate::socket::Socket;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::fs;
-use std::io;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -24,17 +23,32 @@ fn lanes() -> usize {
     available_parallelism().map_or(1, |cores| cores.get().min(4))
 }
 
-/// How long an answer is waited for, and one about memory.
+/// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
-const MEMORY_PATIENCE: Duration = Duration::from_secs(20);
 
-/// Whether a read ended because nothing came in time.
-fn is_late(why: &io::Error) -> bool {
-    matches!(
-        why.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-    )
-}
+/// Has a page or a worker know the bytes of its WASM memories, as `wasmBytes()`. The protocol's own way,
+/// `Runtime.queryObjects`, crashes workers of Chromium 156 at times.
+const WASM_BYTES: &str = "{
+    const memories = new Set();
+    const noted = instance => {
+        for (const it of Object.values(instance.exports))
+            if (it instanceof WebAssembly.Memory) memories.add(new WeakRef(it));
+        return instance;
+    };
+    const { instantiate, instantiateStreaming } = WebAssembly;
+    const noting = real => async (...all) => {
+        const made = await real.apply(WebAssembly, all);
+        noted(made.instance ?? made);
+        return made;
+    };
+    WebAssembly.instantiate = noting(instantiate);
+    WebAssembly.instantiateStreaming = noting(instantiateStreaming);
+    WebAssembly.Instance = new Proxy(WebAssembly.Instance, {
+        construct: (Instance, all) => noted(new Instance(...all)),
+    });
+    const bytes = memory => memory.deref()?.buffer.byteLength ?? 0;
+    globalThis.wasmBytes = () => [...memories].reduce((sum, memory) => sum + bytes(memory), 0);
+}";
 
 /// Leave to run a browser, given back when dropped.
 pub struct Turn(());
@@ -89,8 +103,8 @@ pub struct Chrome {
     /// Console errors and uncaught exceptions of the page and its workers.
     problems: Vec<String>,
     runs_scripts: bool,
-    /// The last question about memory that was not answered in time.
-    unanswered: Option<String>,
+    /// Whether the page and its workers count their memories.
+    counts_memory: bool,
     /// Events that are still to be waited for.
     events: VecDeque<Value>,
     _profile: tempfile::TempDir,
@@ -156,7 +170,7 @@ impl Chrome {
             last_id: 0,
             problems: Vec::new(),
             runs_scripts: true,
-            unanswered: None,
+            counts_memory: false,
             events: VecDeque::new(),
             _profile: profile,
             _turn: turn,
@@ -172,11 +186,8 @@ impl Chrome {
             ("Page.enable", json!({})),
             ("Runtime.enable", json!({})),
             ("Log.enable", json!({})),
-            // Workers wait until their console is listened to.
-            (
-                "Target.setAutoAttach",
-                json!({ "autoAttach": true, "waitForDebuggerOnStart": true, "flatten": true }),
-            ),
+            ("Inspector.enable", json!({})),
+            ("Target.setAutoAttach", attach_to_workers()),
         ] {
             chrome.call(method, parameters);
         }
@@ -241,42 +252,35 @@ impl Chrome {
         self.call("Page.setWebLifecycleState", json!({ "state": state }));
     }
 
-    /// What the page and its workers hold after a collection of garbage.
-    pub fn memory(&mut self) -> Memory {
-        // Now and then Chromium never answered one of these questions; why is not known.
-        let mut unanswered = Vec::new();
-        for _ in 0..3 {
-            self.socket.be_patient(MEMORY_PATIENCE).expect("it is open");
-            self.unanswered = None;
-            let memory = self.memory_once();
-            self.socket.be_patient(PATIENCE).expect("it is open");
-            match self.unanswered.take() {
-                None => return memory,
-                Some(question) => {
-                    eprintln!("chrome: {question} was not answered");
-                    unanswered.push(question);
-                }
-            }
-        }
-        panic!("Chrome does not tell its memory: {unanswered:?}");
+    /// Have the pages opened from now on, and all their workers, count their memory for
+    /// [`Chrome::memory`].
+    pub fn count_memory(&mut self) {
+        self.counts_memory = true;
+        self.before_pages(WASM_BYTES);
     }
 
-    fn memory_once(&mut self) -> Memory {
+    /// What the page and its workers hold after a collection of garbage.
+    pub fn memory(&mut self) -> Memory {
+        assert!(
+            self.counts_memory,
+            "call `count_memory` before the page is opened"
+        );
         let mut memory = Memory::default();
-        let page = self.session.clone();
         // What the browser would give back when memory is short is not held.
-        let pressure = json!({ "level": "critical" });
-        let told = self.call_in(&page, "Memory.simulatePressureNotification", pressure);
-        assert!(told.is_ok() || self.unanswered.is_some(), "{told:?}");
+        self.call(
+            "Memory.simulatePressureNotification",
+            json!({ "level": "critical" }),
+        );
+        let page = self.session.clone();
         for session in self.workers.clone().into_iter().chain([page]) {
+            let held = self.held(&session, &mut memory);
             // A worker may have ended meanwhile, and then holds nothing.
-            let _ = self.held(&session, &mut memory);
+            let is_there = session == self.session || self.workers.contains(&session);
+            assert!(held.is_ok() || !is_there, "{held:?}");
         }
-        let processes = self.call_in("", "SystemInfo.getProcessInfo", json!({}));
-        if self.unanswered.is_some() {
-            return memory;
-        }
-        let processes = processes.expect("the browser knows its processes");
+        let processes = self
+            .call_in("", "SystemInfo.getProcessInfo", json!({}))
+            .expect("the browser knows its processes");
         for process in processes["processInfo"].as_array().into_iter().flatten() {
             if process["type"] == "renderer" {
                 memory.resident += resident(process["id"].as_u64().unwrap_or(0));
@@ -289,29 +293,13 @@ impl Chrome {
         self.call_in(session, "HeapProfiler.collectGarbage", json!({}))?;
         let heap = self.call_in(session, "Runtime.getHeapUsage", json!({}))?;
         memory.scripts += heap["usedSize"].as_u64().unwrap_or(0);
-        let prototype = self.call_in(
-            session,
-            "Runtime.evaluate",
-            json!({ "expression": "WebAssembly.Memory.prototype" }),
-        )?;
-        let all = self.call_in(
-            session,
-            "Runtime.queryObjects",
-            json!({ "prototypeObjectId": prototype["result"]["objectId"] }),
-        )?;
-        let id = &all["objects"]["objectId"];
         let sum = self.call_in(
             session,
-            "Runtime.callFunctionOn",
-            json!({
-                "objectId": id,
-                "functionDeclaration":
-                    "function () { return this.reduce((n, it) => n + it.buffer.byteLength, 0); }",
-                "returnByValue": true,
-            }),
+            "Runtime.evaluate",
+            json!({ "expression": "wasmBytes()", "returnByValue": true }),
         )?;
-        memory.wasm += sum["result"]["value"].as_u64().unwrap_or(0);
-        self.call_in(session, "Runtime.releaseObject", json!({ "objectId": id }))?;
+        let sum = sum["result"]["value"].as_u64();
+        memory.wasm += sum.ok_or_else(|| json!("it does not count its memory"))?;
         Ok(())
     }
 
@@ -549,15 +537,7 @@ impl Chrome {
         let is_worker = is_there(self);
         let id = self.send(session, method, parameters);
         loop {
-            let received = match self.try_receive() {
-                Err(why) if self.socket.patience() < PATIENCE && is_late(&why) => {
-                    let whom = if is_worker { "a worker" } else { "the page" };
-                    self.unanswered = Some(format!("{method} to {whom}"));
-                    return Err(json!("no answer"));
-                }
-                received => received.expect("Chrome answers within 2 minutes"),
-            };
-            let Some(answer) = received else {
+            let Some(answer) = self.receive() else {
                 if is_worker && !is_there(self) {
                     return Err(json!("this worker ended"));
                 }
@@ -587,14 +567,11 @@ impl Chrome {
 
     /// Read one message: an answer is returned, an event is dealt with.
     fn receive(&mut self) -> Option<Value> {
-        self.try_receive().expect("Chrome answers within 2 minutes")
-    }
-
-    fn try_receive(&mut self) -> io::Result<Option<Value>> {
-        let message = self.socket.receive()?;
+        let message = self.socket.receive();
+        let message = message.expect("Chrome answers within 2 minutes");
         let message: Value = serde_json::from_str(&message).expect("Chrome speaks JSON");
         if message.get("id").is_some() {
-            return Ok(Some(message));
+            return Some(message);
         }
         let parameters = &message["params"];
         match message["method"].as_str().unwrap_or_default() {
@@ -624,25 +601,28 @@ impl Chrome {
                     text(&entry["url"])
                 ));
             }
-            "Target.attachedToTarget" => {
+            // The tab is known.
+            "Target.attachedToTarget" if parameters["targetInfo"]["type"] != "page" => {
                 let worker = text(&parameters["sessionId"]);
-                for method in [
-                    "Runtime.enable",
-                    "Log.enable",
-                    "Runtime.runIfWaitingForDebugger",
-                ] {
-                    // Their answers are of no interest.
-                    self.send(&worker, method, json!({}));
+                // Answers to these are of no interest.
+                self.send(&worker, "Runtime.enable", json!({}));
+                self.send(&worker, "Log.enable", json!({}));
+                if self.counts_memory {
+                    let expression = json!({ "expression": WASM_BYTES });
+                    self.send(&worker, "Runtime.evaluate", expression);
+                    self.send(&worker, "Target.setAutoAttach", attach_to_workers());
                 }
+                self.send(&worker, "Runtime.runIfWaitingForDebugger", json!({}));
                 self.workers.push(worker);
             }
             "Target.detachedFromTarget" => {
                 let gone = text(&parameters["sessionId"]);
                 self.workers.retain(|worker| *worker != gone);
             }
+            "Inspector.targetCrashed" => panic!("Chrome's process of the page or a worker crashed"),
             _ => self.events.push_back(message),
         }
-        Ok(None)
+        None
     }
 }
 
@@ -652,6 +632,11 @@ impl Drop for Chrome {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// A worker waits until its console is listened to.
+fn attach_to_workers() -> Value {
+    json!({ "autoAttach": true, "waitForDebuggerOnStart": true, "flatten": true })
 }
 
 fn text(value: &Value) -> String {

@@ -5,7 +5,8 @@
 //! seconds from `GFLOWNET_TOUR_SOAK` (600). A run ends with its figures.
 
 use crate::chrome::{Chrome, Gpu, Memory};
-use crate::visit;
+use crate::site::Site;
+use crate::{Visit, dist};
 use std::env;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -140,9 +141,13 @@ fn held(chrome: &mut Chrome) -> Memory {
 
 /// Warm up, then soak for `length`, each with its figures.
 fn soak(warm_up: Duration, length: Duration) {
-    let Some(mut visit) = visit(Gpu::Denied, |_| {}) else {
-        return;
-    };
+    let Some(dist) = dist() else { return };
+    let site = Site::serve(&dist);
+    let mut chrome = Chrome::launch(Gpu::Denied);
+    chrome.count_memory();
+    chrome.screen(1280, 900, "light");
+    chrome.open(&site.url());
+    let mut visit = Visit { chrome, site };
     visit.engine_is("cpu");
     for experiment in &gflownet_tour::experiment::EXPERIMENTS {
         visit.shows(experiment.name, "model", "table");

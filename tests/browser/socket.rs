@@ -48,16 +48,6 @@ impl Socket {
         }
     }
 
-    /// Reads fail after `patience` from now on.
-    pub fn be_patient(&mut self, patience: Duration) -> Result<()> {
-        self.stream.get_ref().set_read_timeout(Some(patience))
-    }
-
-    pub fn patience(&self) -> Duration {
-        let timeout = self.stream.get_ref().read_timeout();
-        timeout.ok().flatten().unwrap_or(Duration::MAX)
-    }
-
     pub fn send(&mut self, text: &str) -> Result<()> {
         let length = text.len();
         let mut frame = vec![LAST | TEXT];
