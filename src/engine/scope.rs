@@ -120,7 +120,9 @@ pub async fn pause(ms: f64) {
 /// The result of `work`, or `None` when it takes longer than `limit_ms`.
 pub async fn within<T>(limit_ms: f64, work: impl Future<Output = T>) -> Option<T> {
     let mut timer = None;
-    let promise = Promise::new(&mut |resolve, _| timer = Some(set_timeout(&resolve, limit_ms)));
+    let promise = Promise::new(&mut |resolve, _| {
+        timer = Some((set_timeout(&resolve, limit_ms), resolve));
+    });
     let mut limit = JsFuture::from(promise);
     let mut work = pin!(work);
     let result = std::future::poll_fn(|context| match work.as_mut().poll(context) {
@@ -128,8 +130,10 @@ pub async fn within<T>(limit_ms: f64, work: impl Future<Output = T>) -> Option<T
         Poll::Pending => pin!(&mut limit).poll(context).map(|_| None),
     })
     .await;
-    if let Some(timer) = timer {
+    if let Some((timer, resolve)) = timer {
         clear_timeout(timer);
+        // A promise that is never settled keeps what waits for it for good.
+        let _ = resolve.call0(&JsValue::UNDEFINED);
     }
     result
 }

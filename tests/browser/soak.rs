@@ -113,6 +113,21 @@ window.reader = (() => {
 /// How much more memory may be held at the end than after the warm-up.
 const GROWTH: f64 = 0.10;
 
+/// The page on the CPU, in a browser that counts memory.
+fn counted() -> Option<Visit> {
+    let site = Site::serve(&dist()?);
+    let mut chrome = Chrome::launch(Gpu::Denied);
+    chrome.count_memory();
+    chrome.screen(1280, 900, "light");
+    chrome.open(&site.url());
+    let mut visit = Visit { chrome, site };
+    visit.engine_is("cpu");
+    for experiment in &gflownet_tour::experiment::EXPERIMENTS {
+        visit.shows(experiment.name, "model", "table");
+    }
+    Some(visit)
+}
+
 /// Let the reader do what they like for so long; returns how much they did.
 fn read(chrome: &mut Chrome, length: Duration, round: &mut u32) -> u32 {
     let end = Instant::now() + length;
@@ -141,17 +156,7 @@ fn held(chrome: &mut Chrome) -> Memory {
 
 /// Warm up, then soak for `length`, each with its figures.
 fn soak(warm_up: Duration, length: Duration) {
-    let Some(dist) = dist() else { return };
-    let site = Site::serve(&dist);
-    let mut chrome = Chrome::launch(Gpu::Denied);
-    chrome.count_memory();
-    chrome.screen(1280, 900, "light");
-    chrome.open(&site.url());
-    let mut visit = Visit { chrome, site };
-    visit.engine_is("cpu");
-    for experiment in &gflownet_tour::experiment::EXPERIMENTS {
-        visit.shows(experiment.name, "model", "table");
-    }
+    let Some(mut visit) = counted() else { return };
     visit.chrome.eval(READER);
     visit
         .chrome
@@ -212,4 +217,37 @@ fn a_long_one() {
     let length = env::var("GFLOWNET_TOUR_SOAK").ok();
     let length = length.map_or(600, |text| text.parse().expect("seconds, a whole number"));
     soak(Duration::from_secs(120), Duration::from_secs(length));
+}
+
+/// Each wait for another thread once left its timer's promise, which a long soak tells, but no short one.
+#[test]
+fn a_batch_leaves_nothing_behind() {
+    let Some(mut visit) = counted() else { return };
+    let demo = crate::demo("easy_correct");
+    visit.scroll_to("easy_correct");
+    // Two threads draw such batches.
+    visit.set("easy_correct", "select.device", "cpu");
+    visit.set("easy_correct", "select.count", "10000");
+    // A frame shows at most one batch.
+    let mut draw = |batches: usize| {
+        visit.chrome.eval(&format!(
+            "(async () => {{
+                const demo = {demo};
+                for (let i = 0; i < {batches}; i++) {{
+                    const before = demo.dataset.batch;
+                    demo.querySelector('button.resample').click();
+                    while (demo.dataset.batch === before)
+                        await new Promise(requestAnimationFrame);
+                }}
+            }})()"
+        ));
+        visit.chrome.memory()
+    };
+    // Once, for what is kept; then twice as often, for what should not be.
+    let before = draw(300);
+    let after = draw(600);
+    let growth = after.scripts as i64 - before.scripts as i64;
+    eprintln!("soak: 600 batches left {growth} bytes");
+    // Four hundred bytes of each were left once.
+    assert!(growth < 100_000, "{before:?} became {after:?}");
 }
