@@ -59,8 +59,10 @@ fn check(recipe: &Recipe, iterations: usize, tolerance: f32) {
     }
 }
 
-/// What the page promises: the same results to 1e-2 after 200 iterations.
+/// What the page promises: the same results to 1e-2 after 200 iterations. Where a recipe differs by a term
+/// of its loss, fewer tell, and must agree better.
 const PROMISED: f32 = 1e-2;
+const EARLY: f32 = 1e-4;
 
 #[test]
 fn two_near_modes() {
@@ -69,17 +71,17 @@ fn two_near_modes() {
 
 #[test]
 fn a_buggy_loop() {
-    check(&recipe("easy_buggy"), 200, PROMISED);
+    check(&recipe("easy_buggy"), 60, EARLY);
 }
 
 #[test]
 fn a_step_dropped() {
-    check(&recipe("easy_dropped"), 200, PROMISED);
+    check(&recipe("easy_dropped"), 60, EARLY);
 }
 
 #[test]
 fn off_policy() {
-    check(&recipe("hard_off_policy"), 200, PROMISED);
+    check(&recipe("hard_off_policy"), 60, EARLY);
 }
 
 /// Features, bridge, a moving rate: what the solved models are trained with, without their
