@@ -1,5 +1,7 @@
 //! Native benchmarks, by criterion: `bench_native FOLDER` writes FOLDER/native.json.
 
+#[cfg(target_arch = "x86_64")]
+mod peak;
 #[path = "results.rs"]
 mod results;
 
@@ -47,6 +49,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     density(&mut criterion, &policy);
     training(&mut criterion);
     matrix_product(&mut criterion);
+    #[cfg(target_arch = "x86_64")]
+    multiply_adds(&mut criterion);
 
     let levels = Level::all();
     let mut results = Results {
@@ -274,6 +278,17 @@ fn matrix_product(criterion: &mut Criterion) {
             black_box(&c);
         }
     });
+    group.finish();
+}
+
+/// What bounds the sampling of 100,000 trajectories: its multiply-adds alone.
+#[cfg(target_arch = "x86_64")]
+fn multiply_adds(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("multiply-adds");
+    for (level, mut work) in peak::all() {
+        let id = format!("{level}, of 100000 trajectories");
+        bench(&mut group, id, &mut work);
+    }
     group.finish();
 }
 

@@ -12,6 +12,9 @@ use std::{env, fs};
 const BEGIN: &str = "<!-- made by `cargo xtask bench` -->";
 const END: &str = "<!-- end -->";
 
+/// The bound of sampling.
+const MULTIPLY_ADDS: &str = "its multiply-adds alone, in registers";
+
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [folder, readme] = arguments.as_slice() else {
@@ -86,6 +89,18 @@ impl Run {
                 native("network/AVX2, 100000 trajectories"),
                 "ONNX Runtime",
                 ort,
+            ),
+            (
+                "100,000 trajectories, native, AVX-512",
+                native("network/AVX-512, 100000 trajectories"),
+                MULTIPLY_ADDS,
+                native("multiply-adds/AVX-512, of 100000 trajectories"),
+            ),
+            (
+                "100,000 trajectories, native, AVX2",
+                native("network/AVX2, 100000 trajectories"),
+                MULTIPLY_ADDS,
+                native("multiply-adds/AVX2, of 100000 trajectories"),
             ),
             (
                 "100,000 trajectories, native, two threads",

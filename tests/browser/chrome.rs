@@ -619,7 +619,10 @@ impl Chrome {
                 let gone = text(&parameters["sessionId"]);
                 self.workers.retain(|worker| *worker != gone);
             }
-            "Inspector.targetCrashed" => panic!("Chrome's process of the page or a worker crashed"),
+            // A service worker that is stopped says the same.
+            "Inspector.targetCrashed" if message["sessionId"] == *self.session => {
+                panic!("Chrome's process of the page crashed")
+            }
             _ => self.events.push_back(message),
         }
         None
