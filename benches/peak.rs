@@ -33,15 +33,14 @@ impl WithSimd for MultiplyAdds {
 }
 
 /// Those of [`OF_100_000_TRAJECTORIES`] by each set of vectors that the machine has, with its name.
-pub fn all() -> impl Iterator<Item = (&'static str, Box<dyn FnMut()>)> {
-    let work = || MultiplyAdds(OF_100_000_TRAJECTORIES);
-    let wide = V4::try_new().map(|simd| {
-        let run = move || drop(black_box(simd.vectorize(work())));
-        ("AVX-512", Box::new(run) as Box<dyn FnMut()>)
-    });
-    let narrow = V3::try_new().map(|simd| {
-        let run = move || drop(black_box(simd.vectorize(work())));
-        ("AVX2", Box::new(run) as Box<dyn FnMut()>)
-    });
-    wide.into_iter().chain(narrow)
+pub fn all() -> Vec<(&'static str, Box<dyn FnMut()>)> {
+    fn with(name: &'static str, simd: impl Simd) -> (&'static str, Box<dyn FnMut()>) {
+        let work = move || {
+            black_box(Simd::vectorize(simd, MultiplyAdds(OF_100_000_TRAJECTORIES)));
+        };
+        (name, Box::new(work))
+    }
+    let wide = V4::try_new().map(|simd| with("AVX-512", simd));
+    let narrow = V3::try_new().map(|simd| with("AVX2", simd));
+    wide.into_iter().chain(narrow).collect()
 }
