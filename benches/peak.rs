@@ -32,9 +32,12 @@ impl WithSimd for MultiplyAdds {
     }
 }
 
+/// The name of a set of vectors, and what they do.
+pub type Work = (&'static str, Box<dyn FnMut()>);
+
 /// Those of [`OF_100_000_TRAJECTORIES`] by each set of vectors that the machine has, with its name.
-pub fn all() -> Vec<(&'static str, Box<dyn FnMut()>)> {
-    fn with(name: &'static str, simd: impl Simd) -> (&'static str, Box<dyn FnMut()>) {
+pub fn all() -> Vec<Work> {
+    fn with(name: &'static str, simd: impl Simd) -> Work {
         let work = move || {
             black_box(Simd::vectorize(simd, MultiplyAdds(OF_100_000_TRAJECTORIES)));
         };
