@@ -37,10 +37,14 @@ struct Visit {
 /// Open the built page, after `prepare` had its way with the server.
 /// None, with a line that says so, where there is no build to test.
 fn visit(gpu: Gpu, prepare: impl FnOnce(&Site)) -> Option<Visit> {
-    let dist = dist()?;
-    let site = Site::serve(&dist);
-    prepare(&site);
+    visit_with(gpu, |site, _| prepare(site))
+}
+
+/// As [`visit`], after `prepare` had its way with the browser, too.
+fn visit_with(gpu: Gpu, prepare: impl FnOnce(&Site, &mut Chrome)) -> Option<Visit> {
+    let site = Site::serve(&dist()?);
     let mut chrome = Chrome::launch(gpu);
+    prepare(&site, &mut chrome);
     chrome.screen(1280, 900, "light");
     chrome.open(&site.url());
     Some(Visit { chrome, site })

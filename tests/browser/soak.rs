@@ -5,8 +5,7 @@
 //! seconds from `GFLOWNET_TOUR_SOAK` (600). A run ends with its figures.
 
 use crate::chrome::{Chrome, Gpu, Memory};
-use crate::site::Site;
-use crate::{Visit, dist};
+use crate::{Visit, visit_with};
 use std::env;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -115,12 +114,7 @@ const GROWTH: f64 = 0.10;
 
 /// The page on the CPU, in a browser that counts memory.
 fn counted() -> Option<Visit> {
-    let site = Site::serve(&dist()?);
-    let mut chrome = Chrome::launch(Gpu::Denied);
-    chrome.count_memory();
-    chrome.screen(1280, 900, "light");
-    chrome.open(&site.url());
-    let mut visit = Visit { chrome, site };
+    let mut visit = visit_with(Gpu::Denied, |_, chrome| chrome.count_memory())?;
     visit.engine_is("cpu");
     for experiment in &gflownet_tour::experiment::EXPERIMENTS {
         visit.shows(experiment.name, "model", "table");
