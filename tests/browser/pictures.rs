@@ -1,6 +1,5 @@
 //! The pictures of the repository, taken from the built page: not tests of it, so run by name:
-//! `GFLOWNET_TOUR_DIST=$PWD/dist cargo test --release --workspace --exclude gflownet-tour-benches
-//! --test browser -- --ignored pictures`.
+//! `GFLOWNET_TOUR_DIST=$PWD/dist cargo test --release --workspace --test browser -- --ignored pictures`.
 
 use super::chrome::Gpu;
 use super::{Visit, demo, painted, visit};

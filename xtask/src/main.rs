@@ -4,9 +4,11 @@
 //! seconds, and programs are started directly, never through a shell.
 
 mod bench;
+mod lint;
 mod process;
 mod setup;
 
+use lint::lint;
 use process::{Failure, Result, Steps, cargo, replace_by};
 use std::env;
 use std::ffi::OsString;
@@ -33,36 +35,9 @@ Each command first sets up the tools that it needs, and says what it does.";
 /// `rust-version` in Cargo.toml.
 const LINTED_WITH: [(u32, u32); 2] = [(1, 95), (1, 96)];
 
-/// What has tests. Benchmarks have none: the lints see that they compile.
-const TESTED: [&str; 3] = ["--workspace", "--exclude", "gflownet-tour-benches"];
-
 fn main() -> ExitCode {
-    let mut arguments = env::args_os().skip(1);
-    let command = arguments.next().unwrap_or_default();
-    let rest: Vec<OsString> = arguments.collect();
-    let outcome = match command.to_str() {
-        Some("" | "help" | "-h" | "--help") => {
-            usage();
-            Ok(())
-        }
-        // The trainer reads its own arguments, --help too.
-        Some("train-distill") => train_distill(rest),
-        Some("serve" | "build" | "test" | "audit" | "bench")
-            if rest.iter().any(|a| a == "--help" || a == "-h") =>
-        {
-            usage();
-            Ok(())
-        }
-        Some("serve") => port(&rest).and_then(serve),
-        Some("build") => no_arguments("build", &rest).and_then(|()| build()),
-        Some("test") => no_arguments("test", &rest).and_then(|()| test()),
-        Some("audit") => no_arguments("audit", &rest).and_then(|()| audit()),
-        Some("bench") => bench::machine(&rest).and_then(|machine| bench::run(&root(), &machine)),
-        _ => Err(Failure::Usage(format!(
-            "there is no command `{}`",
-            command.to_string_lossy()
-        ))),
-    };
+    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    let outcome = lint::called_by_cargo(&arguments).unwrap_or_else(|| called_by_reader(&arguments));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(why)) => {
@@ -73,6 +48,33 @@ fn main() -> ExitCode {
             eprintln!("error: {why}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn called_by_reader(arguments: &[OsString]) -> Result<()> {
+    let (command, rest) = match arguments {
+        [command, rest @ ..] => (command.to_string_lossy(), rest),
+        [] => ("help".into(), arguments),
+    };
+    match &*command {
+        "help" | "-h" | "--help" => {
+            usage();
+            Ok(())
+        }
+        // The trainer reads its own arguments, --help too.
+        "train-distill" => train_distill(rest),
+        "serve" | "build" | "test" | "audit" | "bench"
+            if rest.iter().any(|a| a == "--help" || a == "-h") =>
+        {
+            usage();
+            Ok(())
+        }
+        "serve" => port(rest).and_then(serve),
+        "build" => no_arguments("build", rest).and_then(|()| build()),
+        "test" => no_arguments("test", rest).and_then(|()| test()),
+        "audit" => no_arguments("audit", rest).and_then(|()| audit()),
+        "bench" => bench::machine(rest).and_then(|machine| bench::run(&root(), &machine)),
+        _ => Err(Failure::Usage(format!("there is no command `{command}`"))),
     }
 }
 
@@ -166,7 +168,7 @@ fn compress(root: &Path) -> Command {
     command
 }
 
-fn train_distill(arguments: Vec<OsString>) -> Result<()> {
+fn train_distill(arguments: &[OsString]) -> Result<()> {
     replace_by(
         cargo(["run", "--release", "--bin", "train_distill", "--"])
             .args(arguments)
@@ -174,7 +176,7 @@ fn train_distill(arguments: Vec<OsString>) -> Result<()> {
     )
 }
 
-/// Every check, the cheapest first.
+/// Every check. What is built for the tests is linted as it is built.
 fn test() -> Result<()> {
     let root = root();
     let mut steps = Steps::start();
@@ -189,63 +191,32 @@ fn test() -> Result<()> {
         command.current_dir(&root);
         command
     };
+    let denied = deny_warnings(process::rustc_version(&mut Command::new("rustc"))?);
+    let wasm_rustc = process::rustc_version(&mut tools.wasm(Command::new("rustc")))?;
 
     steps.run("format", &mut native(&["fmt", "--all", "--check"]))?;
     steps.run(
         "the repository's rules",
         &mut native(&["test", "--quiet", "--package", "xtask", "--test", "tidy"]),
     )?;
+    let mut tests = native(&["test", "--release", "--workspace"]);
+    // The browser's tests wait for the page.
+    tests.env_remove("GFLOWNET_TOUR_DIST");
+    steps.run("lints, documentation, tests", lint(&mut tests, denied)?)?;
+    let mut page = tools.trunk("build");
+    page.current_dir(&root);
     steps.run(
-        "lints",
-        native(&["clippy", "--release", "--workspace", "--all-targets", "--"]).args(deny_warnings(
-            process::rustc_version(&mut Command::new("rustc"))?,
-        )),
+        "build the page, with lints",
+        lint(&mut page, deny_warnings(wasm_rustc))?,
     )?;
-    let wasm_rustc = process::rustc_version(&mut tools.wasm(Command::new("rustc")))?;
-    steps.run(
-        "lints, wasm32",
-        tools
-            .wasm(native(&["clippy", "--profile", "wasm", "--lib", "--bins"]))
-            .args([
-                "--workspace",
-                "--exclude",
-                "xtask",
-                "--exclude",
-                "gflownet-tour-benches",
-                "--exclude",
-                "gflownet-tour-article",
-                "--exclude",
-                "gflownet-tour-release",
-                "--target",
-                setup::WASM,
-                "--",
-            ])
-            .args(deny_warnings(wasm_rustc)),
-    )?;
-    steps.run(
-        "documentation",
-        native(&["doc", "--release", "--no-deps", "--lib"])
-            .args(["--workspace", "--exclude", "xtask"])
-            .env("RUSTDOCFLAGS", "--deny warnings"),
-    )?;
-    steps.run(
-        "tests",
-        // The browser's tests wait for the page.
-        native(&["test", "--release"])
-            .args(TESTED)
-            .env_remove("GFLOWNET_TOUR_DIST"),
-    )?;
-    steps.run("build the page", tools.trunk("build").current_dir(&root))?;
     steps.run("compress it", &mut compress(&root))?;
-    steps.run(
-        "the page in a browser",
-        // With the whole workspace, whose features then are those of the step before: else burn
-        // would be compiled again.
-        native(&["test", "--release", "--test", "browser"])
-            .args(TESTED)
-            .env("GFLOWNET_TOUR_DIST", root.join("dist"))
-            .env("CHROME", browser),
-    )?;
+    // With the whole workspace, whose features then are those of the step before: else burn would be
+    // compiled again.
+    let mut browser_tests = native(&["test", "--release", "--workspace", "--test", "browser"]);
+    browser_tests
+        .env("GFLOWNET_TOUR_DIST", root.join("dist"))
+        .env("CHROME", browser);
+    steps.run("the page in a browser", lint(&mut browser_tests, denied)?)?;
     steps.summary();
     Ok(())
 }
@@ -298,13 +269,9 @@ fn audit() -> Result<()> {
     Ok(())
 }
 
-/// What Clippy is told about warnings under the toolchain of this version.
-fn deny_warnings(version: (u32, u32)) -> &'static [&'static str] {
-    if LINTED_WITH.contains(&version) {
-        &["--deny", "warnings"]
-    } else {
-        &[]
-    }
+/// What lints refuse under the toolchain of this version.
+fn deny_warnings(version: (u32, u32)) -> Option<&'static str> {
+    LINTED_WITH.contains(&version).then_some("warnings")
 }
 
 #[cfg(test)]
