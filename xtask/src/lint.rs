@@ -46,15 +46,14 @@ pub fn called_by_cargo(arguments: &[OsString]) -> Option<Result<()>> {
 
 /// Clippy, then rustc.
 fn compile(rustc: &Path, arguments: &[OsString]) -> Result<()> {
+    let mut command = Command::new(rustc);
+    command.args(arguments);
     if let Some(lints) = clippy_arguments(arguments) {
         refused_by("Clippy", Command::new("clippy-driver").args(lints))?;
+        // It has told rustc's warnings, too. What Cargo asks of rustc is answered by warnings as well.
+        command.args(["--allow", "warnings"]);
     }
-    // Clippy has told rustc's warnings, too.
-    replace_by(
-        Command::new(rustc)
-            .args(arguments)
-            .args(["--allow", "warnings"]),
-    )
+    replace_by(&mut command)
 }
 
 /// The documentation, then its tests.
