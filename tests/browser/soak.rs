@@ -112,9 +112,12 @@ window.reader = (() => {
 /// How much more memory may be held at the end than after the warm-up.
 const GROWTH: f64 = 0.10;
 
-/// The page on the CPU, in a browser that counts memory.
-fn counted() -> Option<Visit> {
-    let mut visit = visit_with(Gpu::Denied, |_, chrome| chrome.count_memory())?;
+/// The page on the CPU, in a browser that counts memory, after `before` ran.
+fn counted(before: &str) -> Option<Visit> {
+    let mut visit = visit_with(Gpu::Denied, |_, chrome| {
+        chrome.count_memory();
+        chrome.before_pages(before);
+    })?;
     visit.engine_is("cpu");
     for experiment in &gflownet_tour::experiment::EXPERIMENTS {
         visit.shows(experiment.name, "model", "table");
@@ -150,7 +153,7 @@ fn held(chrome: &mut Chrome) -> Memory {
 
 /// Warm up, then soak for `length`, each with its figures.
 fn soak(warm_up: Duration, length: Duration) {
-    let Some(mut visit) = counted() else { return };
+    let Some(mut visit) = counted("") else { return };
     visit.chrome.eval(READER);
     visit
         .chrome
@@ -216,10 +219,14 @@ fn a_long_one() {
 /// Each wait for another thread once left its timer's promise, which a long soak tells, but no short one.
 #[test]
 fn a_batch_leaves_nothing_behind() {
-    let Some(mut visit) = counted() else { return };
+    // Two threads, also where there is one core.
+    let two = "Object.defineProperty(navigator, 'hardwareConcurrency', { value: 2 })";
+    let Some(mut visit) = counted(two) else {
+        return;
+    };
     let demo = crate::demo("easy_correct");
     visit.scroll_to("easy_correct");
-    // Two threads draw such batches.
+    // Such batches are shared between threads.
     visit.set("easy_correct", "select.device", "cpu");
     visit.set("easy_correct", "select.count", "10000");
     // A frame shows at most one batch.
@@ -240,6 +247,10 @@ fn a_batch_leaves_nothing_behind() {
     // Once, for what is kept; then twice as often, for what should not be.
     let before = draw(300);
     let after = draw(600);
+    let readout = visit
+        .chrome
+        .text(&format!("{demo}.querySelector('.readout').textContent"));
+    assert!(readout.contains("2\u{a0}threads"), "{readout}");
     let growth = after.scripts as i64 - before.scripts as i64;
     eprintln!("soak: 600 batches left {growth} bytes");
     // Four hundred bytes of each were left once.

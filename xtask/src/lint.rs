@@ -12,35 +12,49 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::Command;
 
-/// What both are told to refuse.
-const DENIED: &str = "GFLOWNET_TOUR_DENIED";
+/// Says that Cargo calls, and what is refused, if anything.
+const REFUSED: &str = "GFLOWNET_TOUR_LINT";
 
 /// Have the Cargo that `command` starts lint what it compiles and documents, and refuse what is
-/// `denied`: `warnings`, say.
+/// `refused`: `warnings`, say.
 ///
 /// # Errors
 /// When this program does not know its own place.
-pub fn lint<'a>(command: &'a mut Command, denied: Option<&str>) -> Result<&'a mut Command> {
+pub fn lint<'a>(command: &'a mut Command, refused: Option<&str>) -> Result<&'a mut Command> {
     let here = env::current_exe()
         .map_err(|why| Failure::Failed(format!("cannot tell where xtask is: {why}")))?;
-    command
+    Ok(command
         .env("RUSTC_WORKSPACE_WRAPPER", &here)
-        .env("RUSTDOC", &here);
-    Ok(match denied {
-        Some(denied) => command.env(DENIED, denied),
-        None => command.env_remove(DENIED),
-    })
+        .env("RUSTDOC", &here)
+        .env(REFUSED, refused.unwrap_or_default()))
 }
 
-/// The work, if it was Cargo that called us so.
+/// The work, if it was Cargo that called so.
 pub fn called_by_cargo(arguments: &[OsString]) -> Option<Result<()>> {
-    let first = Path::new(arguments.first()?);
+    env::var_os(REFUSED)?;
+    match call(arguments)? {
+        Call::Rustc(rustc, arguments) => Some(compile(rustc, arguments)),
+        Call::Rustdoc => Some(document(arguments)),
+    }
+}
+
+/// How Cargo calls.
+#[derive(Debug, PartialEq)]
+enum Call<'a> {
+    /// By the path of rustc, and what that is told.
+    Rustc(&'a Path, &'a [OsString]),
+    /// As rustdoc.
+    Rustdoc,
+}
+
+fn call(arguments: &[OsString]) -> Option<Call<'_>> {
+    let (first, rest) = arguments.split_first()?;
+    let first = Path::new(first);
     if first.file_stem() == Some(OsStr::new("rustc")) {
-        Some(compile(first, &arguments[1..]))
-    } else if arguments.iter().any(|it| it == "--crate-name") {
-        Some(document(arguments))
+        Some(Call::Rustc(first, rest))
     } else {
-        None
+        let names_crate = arguments.iter().any(|it| it == "--crate-name");
+        names_crate.then_some(Call::Rustdoc)
     }
 }
 
@@ -49,7 +63,7 @@ fn compile(rustc: &Path, arguments: &[OsString]) -> Result<()> {
     let mut command = Command::new(rustc);
     command.args(arguments);
     if let Some(lints) = clippy_arguments(arguments) {
-        refused_by("Clippy", Command::new("clippy-driver").args(lints))?;
+        accepted_by("Clippy", Command::new("clippy-driver").args(lints))?;
         // It has told rustc's warnings, too. What Cargo asks of rustc is answered by warnings as well.
         command.args(["--allow", "warnings"]);
     }
@@ -59,16 +73,19 @@ fn compile(rustc: &Path, arguments: &[OsString]) -> Result<()> {
 /// The documentation, then its tests.
 fn document(arguments: &[OsString]) -> Result<()> {
     if let Some(lints) = rustdoc_arguments(arguments) {
-        refused_by("rustdoc", Command::new("rustdoc").args(lints))?;
+        accepted_by("rustdoc", Command::new("rustdoc").args(lints))?;
     }
     replace_by(Command::new("rustdoc").args(arguments))
 }
 
 /// Runs one of them to its end, which says itself what it refuses.
-fn refused_by(name: &str, command: &mut Command) -> Result<()> {
-    let denied = env::var_os(DENIED).map(|denied| [OsString::from("--deny"), denied]);
-    let status = command.args(denied.into_iter().flatten()).status();
-    let status = status.map_err(|why| Failure::Failed(format!("cannot start {name}: {why}")))?;
+fn accepted_by(name: &str, command: &mut Command) -> Result<()> {
+    if let Some(refused) = env::var_os(REFUSED).filter(|it| !it.is_empty()) {
+        command.arg("--deny").arg(refused);
+    }
+    let status = command
+        .status()
+        .map_err(|why| Failure::Failed(format!("cannot start {name}: {why}")))?;
     if status.success() {
         Ok(())
     } else {
@@ -159,10 +176,15 @@ mod tests {
     }
 
     #[test]
-    fn commands_of_a_reader_are_not_calls_by_cargo() {
+    fn calls_by_cargo_are_told_from_a_readers() {
+        let rustc = words("/bin/rustc --crate-name a --test");
+        let call_of_rustc = Call::Rustc(Path::new("/bin/rustc"), &rustc[1..]);
+        assert_eq!(call(&rustc), Some(call_of_rustc));
+        let rustdoc = words("--edition=2024 --crate-name a --test");
+        assert_eq!(call(&rustdoc), Some(Call::Rustdoc));
         for line in ["test", "serve --port 8080", "help", "bench rustc", "--help"] {
-            assert!(called_by_cargo(&words(line)).is_none(), "{line}");
+            assert_eq!(call(&words(line)), None, "{line}");
         }
-        assert!(called_by_cargo(&[]).is_none());
+        assert_eq!(call(&[]), None);
     }
 }

@@ -191,7 +191,7 @@ fn test() -> Result<()> {
         command.current_dir(&root);
         command
     };
-    let denied = deny_warnings(process::rustc_version(&mut Command::new("rustc"))?);
+    let refused = deny_warnings(process::rustc_version(&mut Command::new("rustc"))?);
     let wasm_rustc = process::rustc_version(&mut tools.wasm(Command::new("rustc")))?;
 
     steps.run("format", &mut native(&["fmt", "--all", "--check"]))?;
@@ -202,7 +202,7 @@ fn test() -> Result<()> {
     let mut tests = native(&["test", "--release", "--workspace"]);
     // The browser's tests wait for the page.
     tests.env_remove("GFLOWNET_TOUR_DIST");
-    steps.run("lints, documentation, tests", lint(&mut tests, denied)?)?;
+    steps.run("lints, documentation, tests", lint(&mut tests, refused)?)?;
     let mut page = tools.trunk("build");
     page.current_dir(&root);
     steps.run(
@@ -216,7 +216,7 @@ fn test() -> Result<()> {
     browser_tests
         .env("GFLOWNET_TOUR_DIST", root.join("dist"))
         .env("CHROME", browser);
-    steps.run("the page in a browser", lint(&mut browser_tests, denied)?)?;
+    steps.run("the page in a browser", lint(&mut browser_tests, refused)?)?;
     steps.summary();
     Ok(())
 }
