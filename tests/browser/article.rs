@@ -322,7 +322,7 @@ fn nothing_moves_when_parts_become_live() {
                 "scrollTo({{ top: {top}, behavior: 'instant' }});
                  new Promise(done => setTimeout(done, 120))"
             ));
-            top += 600.0;
+            top += 300.0;
         }
         let shifted = chrome.number("window.shifted");
         let shifts = chrome.text("window.shifts.join('\\n')");
