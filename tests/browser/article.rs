@@ -2,7 +2,7 @@
 
 use super::chrome::{Chrome, Gpu};
 use super::site::Site;
-use super::visit;
+use super::{visit, visit_with};
 use gflownet_tour::experiment::{EXPERIMENTS, Experiment};
 use gflownet_tour::widgets::island::{Island, OTHERS};
 use gflownet_tour_release::FORWARD;
@@ -293,20 +293,22 @@ fn on_paper_there_are_pictures_and_no_controls() {
     visit.went_well();
 }
 
+/// Adds up what moves without a reader's doing, in `window.shifted`.
+const WATCH: &str = "window.shifted = 0;
+    window.shifts = [];
+    new PerformanceObserver(list => {
+        for (const entry of list.getEntries()) {
+            if (entry.hadRecentInput) continue;
+            window.shifted += entry.value;
+            window.shifts.push(entry.value.toFixed(4) + ' ' + entry.sources.map(s =>
+                (s.node?.className || s.node?.nodeName) + ' from ' + s.previousRect.y
+                    + ' to ' + s.currentRect.y).join(', '));
+        }
+    }).observe({ type: 'layout-shift', buffered: true });";
+
 /// Nothing moves when the live parts take their places, at the top and on the way down.
 #[test]
 fn nothing_moves_when_parts_become_live() {
-    const WATCH: &str = "window.shifted = 0;
-        window.shifts = [];
-        new PerformanceObserver(list => {
-            for (const entry of list.getEntries()) {
-                if (entry.hadRecentInput) continue;
-                window.shifted += entry.value;
-                window.shifts.push(entry.value.toFixed(4) + ' ' + entry.sources.map(s =>
-                    (s.node?.className || s.node?.nodeName) + ' from ' + s.previousRect.y
-                        + ' to ' + s.currentRect.y).join(', '));
-            }
-        }).observe({ type: 'layout-shift', buffered: true });";
     let Some(dist) = super::dist() else { return };
     for width in [1280, 390] {
         let site = Site::serve(&dist);
@@ -337,5 +339,41 @@ fn nothing_moves_when_parts_become_live() {
              })",
         );
         chrome.until(&format!("window.shifted > {shifted} + 0.01"));
+    }
+}
+
+/// A reader may be at the laboratory's place before it is there.
+#[test]
+fn nothing_moves_when_the_laboratory_comes_late() {
+    const CODE: &str = "lab_bg.wasm";
+    for width in [1280, 390] {
+        let Some(mut visit) = visit_with(Gpu::Denied, |_, chrome| chrome.before_pages(WATCH))
+        else {
+            return;
+        };
+        visit.chrome.screen(width, 900, "light");
+        visit.engine_is("cpu");
+        visit.site.hold(CODE, true);
+        visit.chrome.eval(
+            "document.querySelector('#lab-app').scrollIntoView({ behavior: 'instant' });
+             scrollBy({ top: -400, behavior: 'instant' });
+             new Promise(done => setTimeout(done, 2000))",
+        );
+        assert_eq!(visit.site.times_asked(CODE), 1, "{width}");
+        let before = visit.chrome.number("window.shifted");
+        visit.site.hold(CODE, false);
+        visit
+            .chrome
+            .until("document.querySelector('#lab-app .lab-play') !== null");
+        visit
+            .chrome
+            .eval("new Promise(done => setTimeout(done, 500))");
+        let after = visit.chrome.number("window.shifted");
+        let shifts = visit.chrome.text("window.shifts.join('\\n')");
+        assert!(
+            after - before <= 0.01,
+            "{width}: {before}, {after}\n{shifts}"
+        );
+        visit.went_well();
     }
 }

@@ -134,7 +134,7 @@ fn serve(port: u16) -> Result<()> {
     let root = root();
     let tools = setup::page(&root)?;
     println!(
-        "\nBuilding; the first time takes some eight minutes on two cores. Then open\n\n    http://127.0.0.1:{port}/\n\nCtrl-C ends the server.\n"
+        "\nBuilding; the first time takes some seven minutes on two cores. Then open\n\n    http://127.0.0.1:{port}/\n\nCtrl-C ends the server.\n"
     );
     replace_by(
         tools
