@@ -1,6 +1,7 @@
 //! `.br` and `.gz` beside the files, for hosts that send what lies there.
 
-use crate::{Error, Result, list, names, write};
+use crate::names::{self, BROTLI, GZIP};
+use crate::{Error, Result, list, write};
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,13 +23,6 @@ const COMPRESSIBLE: [&str; 9] = [
     ".wasm",
     ".xml",
 ];
-
-const BROTLI: &str = ".br";
-const GZIP: &str = ".gz";
-
-pub(crate) fn is_compressed(name: &str) -> bool {
-    name.ends_with(BROTLI) || name.ends_with(GZIP)
-}
 
 /// Puts `NAME.br` and `NAME.gz` beside every file that they are for. What was compressed before
 /// is taken from the folder `kept`, which afterwards holds what this folder needs.

@@ -6,11 +6,13 @@
 //! tells the service worker which files make up this version. [`compress()`] puts `.br` and `.gz` beside
 //! the files.
 
+#[cfg(feature = "compress")]
 mod compress;
 mod forward;
 mod licences;
 mod names;
 
+#[cfg(feature = "compress")]
 pub use compress::compress;
 pub use forward::forward_part;
 pub use licences::licences;
@@ -174,7 +176,7 @@ type Files = BTreeMap<String, Vec<u8>>;
 fn read(folder: &Path) -> Result<Files> {
     let mut files = Files::new();
     for name in list(folder)? {
-        if compress::is_compressed(&name) {
+        if names::is_compressed(&name) {
             continue;
         }
         let path = folder.join(&name);

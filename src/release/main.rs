@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         ["licences", file] => gflownet_tour_release::licences(Path::new("."))
             .and_then(|text| gflownet_tour_release::write(Path::new(file), text.as_bytes())),
         ["finish", folder] => finish(folder),
+        #[cfg(feature = "compress")]
         ["compress", folder, kept] => {
             gflownet_tour_release::compress(Path::new(folder), Path::new(kept))
         }

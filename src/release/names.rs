@@ -5,6 +5,14 @@ use sha2::{Digest, Sha256};
 /// Digits of a hash in a name: 64 bits.
 const DIGITS: usize = 16;
 
+/// What is added to the name of a file that is compressed.
+pub(crate) const BROTLI: &str = ".br";
+pub(crate) const GZIP: &str = ".gz";
+
+pub(crate) fn is_compressed(name: &str) -> bool {
+    name.ends_with(BROTLI) || name.ends_with(GZIP)
+}
+
 /// Sixteen digits of a SHA-256.
 pub(crate) fn hex(digest: &[u8]) -> String {
     digest[..DIGITS / 2]

@@ -284,7 +284,7 @@ fn a_folder_is_finished_whole_or_left_and_then_compressed() {
 }
 
 fn is_packed(name: &str) -> bool {
-    compress::is_compressed(name)
+    names::is_compressed(name)
 }
 
 #[test]
