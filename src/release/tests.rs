@@ -251,7 +251,7 @@ fn a_folder_is_finished_whole_or_left_and_then_compressed() {
     let kept = place.path().join("kept");
     compress(&folder, &kept).expect("compressed");
     for name in list(&folder).expect("listed") {
-        if is_packed(&name) || name == HEADERS || name.ends_with(".png") {
+        if names::is_compressed(&name) || name == HEADERS || name.ends_with(".png") {
             continue;
         }
         let bytes = fs::read(folder.join(&name)).expect("read");
@@ -281,10 +281,6 @@ fn a_folder_is_finished_whole_or_left_and_then_compressed() {
     // Finishing again begins without them.
     finish(&folder, None).expect("sound");
     assert!(!folder.join("index.html.br").exists());
-}
-
-fn is_packed(name: &str) -> bool {
-    names::is_compressed(name)
 }
 
 #[test]
